@@ -1,0 +1,129 @@
+/*-------------------------------------------------------------------------
+ *
+ * graph.h
+ *	  The proximity graph over plain arrays: neighbours, selection,
+ *	  connectivity, order.
+ *
+ * Knows squared L2 over float32 rows and nothing else: fng hands in rows that
+ * are already normalized (cosine) or augmented (inner product).  Ids are row
+ * numbers 0 .. n-1.  No server header; memory comes from the host, which may
+ * raise an error (longjmp) out of any of its callbacks, so nothing here owns
+ * anything that only a normal return would free.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DESCARTES_GRAPH_H
+#define DESCARTES_GRAPH_H
+
+#include "../distance/distance.h"
+
+#define GRAPH_NO_NODE	UINT32_MAX
+
+/* Rows of float32; row i starts at data + i * stride (stride in floats). */
+typedef struct GraphVectors
+{
+	const float *data;
+	size_t		stride;
+	uint32_t	n;
+	uint32_t	dim;
+} GraphVectors;
+
+typedef enum GraphPhase
+{
+	GRAPH_PHASE_NEIGHBOURS,		/* partitions, leaves, NN-descent rounds */
+	GRAPH_PHASE_SELECT,			/* selection from the pools */
+	GRAPH_PHASE_RESELECT,		/* reverse edges and re-selection */
+	GRAPH_PHASE_CONNECT,		/* reachability and in-degree floor */
+	GRAPH_PHASE_REORDER			/* page packing */
+} GraphPhase;
+
+/*
+ * What the embedding program provides.  alloc never returns NULL (it raises),
+ * accepts any size_t and gives 64-byte aligned memory; release takes back what alloc gave.  progress
+ * and check_interrupts are called at least every few milliseconds.
+ */
+typedef struct GraphHost
+{
+	void	   *arg;
+	void	   *(*alloc) (void *arg, size_t size);
+	void		(*release) (void *arg, void *memory);
+	void		(*check_interrupts) (void *arg);
+	void		(*progress) (void *arg, GraphPhase phase,
+							 uint64_t done, uint64_t total);
+} GraphHost;
+
+typedef struct GraphParams
+{
+	uint32_t	max_degree;		/* R, multiple of 16, 16 .. 255 rounded down */
+	uint32_t	pool_size;		/* L: candidates kept per node, e.g. 64..200 */
+	uint32_t	min_in_degree;	/* floor for connectivity, e.g. 4..8 */
+	uint64_t	seed;
+	/* selection; see select.c */
+	float		kappa;			/* 1 */
+	float		tau;			/* 0.03: shift, in units of the nearest
+								 * neighbour distance */
+	float		strict;			/* t0 = 1.0 */
+	float		relaxed_max;	/* t_max = 2.0 */
+} GraphParams;
+
+/* The measured defaults of everything but max_degree and seed. */
+extern void graph_params_init(GraphParams *params);
+
+/*
+ * Edges of n nodes: node i owns ids[i * max_degree ..], degree[i] of them
+ * used, in order of strength (strict core first).
+ */
+typedef struct GraphEdges
+{
+	uint32_t   *ids;
+	uint16_t   *degree;
+	uint32_t	max_degree;
+} GraphEdges;
+
+/*
+ * Build one layer: approximate neighbours, adaptive selection, reverse edges,
+ * re-selection, redundancy elimination, connectivity from the entry and the
+ * in-degree floor.  The caller allocates edges; *entry becomes the row
+ * nearest the mean.  n >= 1.
+ */
+extern void graph_build_layer(const GraphVectors *vectors,
+							  const GraphParams *params,
+							  const GraphHost *host,
+							  GraphEdges *edges, uint32_t *entry);
+
+/*
+ * Memory that graph_build_layer takes at its peak beyond the vectors and the
+ * edges, in bytes (an upper bound, for maintenance_work_mem).
+ */
+extern size_t graph_build_memory(uint32_t n, uint32_t dim,
+								 const GraphParams *params);
+
+/*
+ * Adaptive selection for one node (algorithms.md section 4.3): from ncand
+ * candidates sorted by increasing squared distance to the node choose at
+ * most max_degree.  vectors[i] points at candidate i.  chosen receives
+ * indexes into the candidates, ordered strict core first.  protect may be
+ * NULL; protect[i] = true keeps candidate i whatever the rule says.
+ * Identical candidates (distance 0 between them) never crowd out others in
+ * the core.  scratch has graph_select_scratch(ncand, max_degree) bytes.
+ * Returns the number chosen; at least 1 if ncand >= 1.
+ */
+extern size_t graph_select_scratch(uint32_t ncand, uint32_t max_degree);
+extern uint32_t graph_select(const GraphParams *params, uint32_t dim,
+							 uint32_t ncand, const float *const *vectors,
+							 const float *dist, const bool *protect,
+							 uint32_t *chosen, void *scratch);
+
+/*
+ * Greedy page packing from the entry: order[k] is the row that gets position
+ * k; positions k*per_page .. form a page.  Every row appears once.
+ */
+extern void graph_reorder(const GraphVectors *vectors, const GraphEdges *edges,
+						  uint32_t entry, uint32_t per_page,
+						  const GraphHost *host, uint32_t *order);
+
+/* The row nearest to the mean of the rows. */
+extern uint32_t graph_central_row(const GraphVectors *vectors,
+								  const GraphHost *host);
+
+#endif							/* DESCARTES_GRAPH_H */
