@@ -1,0 +1,93 @@
+# descartes: vector types and graph indexes for PostgreSQL
+#
+#   make, make install, make installcheck    as for every extension (PGXS)
+#   make WERROR=1                            warnings are errors
+#   make unit                                unit tests of the C core, no server
+#   make clang-check                         what clang says about the sources
+#   make indent-check                        the layout, by pg_bsd_indent
+#   make demo, make test                     bench/demo.sh, test/run.sh
+
+EXTENSION = $(patsubst %.control,%,$(wildcard *.control))
+MODULE_big = descartes
+PGFILEDESC = "descartes - vector types and graph indexes"
+
+SOURCES = $(sort $(wildcard src/*.c src/*/*.c))
+INCLUDED = $(wildcard src/*.h src/*/*.h)
+OBJS = $(SOURCES:.c=.o)
+DATA = $(wildcard sql/*--*.sql)
+
+# Unit tests of the C core; see the rule for the sources each is built with.
+UNIT_DIR ?= test/unit/build
+UNIT_CFLAGS ?= -O2 -g
+UNIT_WARN = -Wall -Wextra -Werror
+UNIT_TESTS = $(patsubst test/unit/%.c,%,$(sort $(wildcard test/unit/*.c)))
+CORE = $(sort $(wildcard src/distance/*.c src/code/*.c src/graph/*.c))
+
+# sql/ holds the install scripts, too: those have "--" in their names.
+REGRESS = $(foreach f,$(sort $(wildcard sql/*.sql)),$(if $(findstring --,$f),,$(basename $(notdir $f))))
+REGRESS_OPTS = --load-extension=descartes
+ISOLATION = $(patsubst test/specs/%.spec,%,$(sort $(wildcard test/specs/*.spec)))
+ISOLATION_OPTS = --inputdir=test --load-extension=descartes
+TAP_TESTS = $(if $(wildcard test/t/*.pl),1)
+PROVE_TESTS ?= test/t/*.pl
+PROVE_FLAGS += -I test/t
+
+EXTRA_CLEAN = $(UNIT_DIR)
+
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
+
+# The server's headers are system headers to us: we answer for warnings in our
+# own code only.  Callbacks have parameters that they do not need.
+PG_CPPFLAGS = -isystem $(shell $(PG_CONFIG) --includedir-server 2>/dev/null)
+PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -fvisibility=hidden
+ifdef WERROR
+PG_CFLAGS += -Werror
+endif
+
+# Another library with our type and function names may be in the same backend:
+# bind our own references to our own symbols.
+SHLIB_LINK += -Wl,-Bsymbolic -lm
+
+ifneq ($(PGXS),)
+include $(PGXS)
+else
+all install installcheck:
+	@echo "$(PG_CONFIG) not found: install PostgreSQL's server headers, or run test/install-deps.sh" >&2
+	@false
+endif
+
+$(OBJS) $(OBJS:.o=.bc): $(INCLUDED)
+
+# A unit test is one C file.  It is linked with the C core, or with what its
+# first lines name instead: /* unit-sources: src/type/textio.c */
+unit-sources = $(or $(shell sed -n '1,40s/.*unit-sources: *\([^*]*\).*/\1/p' $(1)),$(CORE))
+
+.PHONY: unit clang-check indent-check demo test
+.SECONDEXPANSION:
+
+$(UNIT_DIR)/%: test/unit/%.c $$(call unit-sources,test/unit/$$*.c) $(INCLUDED)
+	@mkdir -p $(UNIT_DIR)
+	$(CC) -std=gnu11 $(UNIT_CFLAGS) $(UNIT_WARN) -Isrc -o $@ $(filter %.c,$^) -lm
+
+unit: $(addprefix $(UNIT_DIR)/,$(UNIT_TESTS))
+	@for program in $^; do echo "# $$program"; $$program || exit 1; done
+
+clang-check:
+	$(CLANG) -fsyntax-only -Wall -Wextra -Wno-unused-parameter -Werror $(CPPFLAGS) $(SOURCES)
+
+INDENT = pg_bsd_indent -bad -bap -bbb -bc -bl -cli1 -cp33 -cdb -nce -d0 -di12 -nfc1 \
+	-i4 -l79 -lp -lpl -nip -npro -sac -tpg -ts4 -Utypedefs.list
+
+indent-check:
+	@status=0; \
+	for file in $(sort $(wildcard src/*.[ch] src/*/*.[ch] test/unit/*.[ch] bench/*.[ch])); do \
+		$(INDENT) < $$file | diff -u --label $$file $$file --label "$$file (indented)" - || status=1; \
+	done; \
+	exit $$status
+
+demo:
+	bench/demo.sh
+
+test:
+	test/run.sh
