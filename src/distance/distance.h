@@ -24,6 +24,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* The architectures with kernels of their own; all others run scalar code. */
+#if defined(__x86_64__)
+#define SIMD_X86_64
+#elif defined(__aarch64__)
+#define SIMD_AARCH64
+#endif
+
 /* SIMD levels, in the order in which "auto" prefers a later one. */
 typedef enum SimdLevel
 {
@@ -46,6 +53,13 @@ typedef enum SimdLevel
  * norm			sqrt(sum a*a), accumulated in double
  * l2_squared_many  out[i] = l2_squared(query, base + i * stride), i < n;
  *				stride in floats.  Same bits as l2_squared.
+ * dot_tile		out[i * ldout + j] = a_i . b_j for i < na, j < nb, where
+ *				a_i = a + i * lda and b_j = b + j * ldb (lda, ldb and ldout in
+ *				floats).  For all pairs of two blocks of rows: several times
+ *				faster per pair than dot while the blocks fit the L2 cache.
+ *				It may round differently from dot, but a pair's product
+ *				depends on dim and the two rows alone, not on their place in
+ *				the blocks, and is symmetric.
  */
 typedef struct DistanceKernels
 {
@@ -58,9 +72,13 @@ typedef struct DistanceKernels
 	void		(*l2_squared_many) (uint32_t dim, const float *query,
 									const float *base, size_t stride,
 									uint32_t n, float *out);
+	void		(*dot_tile) (uint32_t dim,
+							 const float *a, size_t lda, uint32_t na,
+							 const float *b, size_t ldb, uint32_t nb,
+							 float *out, size_t ldout);
 } DistanceKernels;
 
-/* The active table.  Never NULL: scalar before distance_set_level is called. */
+/* The active table.  Never NULL: scalar before simd_set_level is called. */
 extern const DistanceKernels *distance_kernels(void);
 
 /* The table of one level, or NULL if this CPU or this binary lacks it. */
@@ -85,10 +103,17 @@ extern const char *simd_level_name(SimdLevel level);
 extern bool simd_set_level(SimdLevel level);
 extern SimdLevel simd_active_level(void);
 
-/* Kernels' tables; a level that the binary lacks is compiled as NULL. */
+/*
+ * The tables themselves, for dispatch.c only.  A table of a foreign
+ * architecture does not exist: ask distance_kernels_at.
+ */
 extern const DistanceKernels distance_scalar;
+#ifdef SIMD_X86_64
 extern const DistanceKernels distance_avx2;
 extern const DistanceKernels distance_avx512;
+#endif
+#ifdef SIMD_AARCH64
 extern const DistanceKernels distance_neon;
+#endif
 
 #endif							/* DESCARTES_DISTANCE_H */

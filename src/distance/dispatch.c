@@ -1,0 +1,151 @@
+/*-------------------------------------------------------------------------
+ *
+ * dispatch.c
+ *	  Which instruction sets this CPU has, and which one is in use.
+ *
+ * The compiler's run-time support asks CPUID, and XGETBV for whether the
+ * operating system saves the wide registers.  NEON is part of every arm64.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "distance.h"
+
+#ifdef SIMD_X86_64
+#include <cpuid.h>
+#endif
+
+/* The tables of this architecture, by level. */
+static const DistanceKernels *const tables[SIMD_NLEVELS] = {
+	[SIMD_SCALAR] = &distance_scalar,
+#ifdef SIMD_AARCH64
+	[SIMD_NEON] = &distance_neon,
+#endif
+#ifdef SIMD_X86_64
+	[SIMD_AVX2] = &distance_avx2,
+	[SIMD_AVX512] = &distance_avx512,
+#endif
+};
+
+static const DistanceKernels *active = &distance_scalar;
+
+#ifdef SIMD_X86_64
+
+/* The compilers' own test does not know F16C everywhere. */
+static bool
+has_f16c(void)
+{
+	unsigned int eax;
+	unsigned int ebx;
+	unsigned int ecx;
+	unsigned int edx;
+
+	return __get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & bit_F16C) != 0;
+}
+
+static bool
+has_avx2(void)
+{
+	__builtin_cpu_init();
+	return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+		has_f16c();
+}
+
+static bool
+has_avx512(void)
+{
+	return has_avx2() &&
+		__builtin_cpu_supports("avx512f") &&
+		__builtin_cpu_supports("avx512bw") &&
+		__builtin_cpu_supports("avx512dq") &&
+		__builtin_cpu_supports("avx512vl");
+}
+
+#endif							/* SIMD_X86_64 */
+
+bool
+simd_level_available(SimdLevel level)
+{
+	switch (level)
+	{
+		case SIMD_SCALAR:
+			return true;
+#ifdef SIMD_AARCH64
+		case SIMD_NEON:
+			return true;
+#endif
+#ifdef SIMD_X86_64
+		case SIMD_AVX2:
+			return has_avx2();
+		case SIMD_AVX512:
+			return has_avx512();
+#endif
+		default:
+			return false;
+	}
+}
+
+bool
+simd_has_avx512_vnni(void)
+{
+#ifdef SIMD_X86_64
+	return has_avx512() && __builtin_cpu_supports("avx512vnni");
+#else
+	return false;
+#endif
+}
+
+SimdLevel
+simd_best_level(void)
+{
+	int			level = SIMD_NLEVELS - 1;
+
+	while (!simd_level_available((SimdLevel) level))
+		level--;
+	return (SimdLevel) level;
+}
+
+const char *
+simd_level_name(SimdLevel level)
+{
+	switch (level)
+	{
+		case SIMD_SCALAR:
+			return "scalar";
+		case SIMD_NEON:
+			return "neon";
+		case SIMD_AVX2:
+			return "avx2";
+		case SIMD_AVX512:
+			return "avx512";
+	}
+	return "unknown";
+}
+
+bool
+simd_set_level(SimdLevel level)
+{
+	const DistanceKernels *kernels = distance_kernels_at(level);
+
+	if (kernels == NULL)
+		return false;
+	active = kernels;
+	return true;
+}
+
+SimdLevel
+simd_active_level(void)
+{
+	return active->level;
+}
+
+const DistanceKernels *
+distance_kernels(void)
+{
+	return active;
+}
+
+const DistanceKernels *
+distance_kernels_at(SimdLevel level)
+{
+	return simd_level_available(level) ? tables[level] : NULL;
+}
