@@ -24,11 +24,11 @@ UNIT_TESTS = $(patsubst test/unit/%.c,%,$(sort $(wildcard test/unit/*.c)))
 CORE = $(sort $(wildcard src/distance/*.c src/code/*.c src/graph/*.c))
 
 # sql/ holds the install scripts, too: those have "--" in their names.
-REGRESS = $(foreach f,$(sort $(wildcard sql/*.sql)),$(if $(findstring --,$f),,$(basename $(notdir $f))))
+REGRESS := $(foreach f,$(sort $(wildcard sql/*.sql)),$(if $(findstring --,$f),,$(basename $(notdir $f))))
 REGRESS_OPTS = --load-extension=descartes
-ISOLATION = $(patsubst test/specs/%.spec,%,$(sort $(wildcard test/specs/*.spec)))
+ISOLATION := $(patsubst test/specs/%.spec,%,$(sort $(wildcard test/specs/*.spec)))
 ISOLATION_OPTS = --inputdir=test --load-extension=descartes
-TAP_TESTS = $(if $(wildcard test/t/*.pl),1)
+TAP_TESTS := $(if $(wildcard test/t/*.pl),1)
 PROVE_TESTS ?= test/t/*.pl
 PROVE_FLAGS += -I test/t
 
