@@ -30,7 +30,6 @@ ISOLATION := $(patsubst test/specs/%.spec,%,$(sort $(wildcard test/specs/*.spec)
 ISOLATION_OPTS = --inputdir=test --load-extension=descartes
 TAP_TESTS := $(if $(wildcard test/t/*.pl),1)
 PROVE_TESTS ?= test/t/*.pl
-PROVE_FLAGS += -I test/t
 
 EXTRA_CLEAN = $(UNIT_DIR)
 
@@ -51,6 +50,7 @@ SHLIB_LINK += -Wl,-Bsymbolic -lm
 
 ifneq ($(PGXS),)
 include $(PGXS)
+PG_PROVE_FLAGS += -I $(srcdir)/test/t
 else
 all install installcheck:
 	@echo "$(PG_CONFIG) not found: install PostgreSQL's server headers, or run test/install-deps.sh" >&2

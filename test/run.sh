@@ -141,11 +141,11 @@ tap_tests()
 {
 	local file log
 
-	export TEMP_CONFIG=$sandbox/extension.conf PROVE_FLAGS=-v
+	export TEMP_CONFIG=$sandbox/extension.conf
 	for file in test/t/*.pl; do
 		[ -e "$file" ] || continue
 		tap "tap: $(basename "$file" .pl)" \
-			make -s installcheck REGRESS= ISOLATION= PROVE_TESTS="$file" && continue
+			make -s installcheck REGRESS= ISOLATION= PROVE_TESTS="$file" PROVE_FLAGS=-v && continue
 		for log in tmp_check/log/*; do
 			[ -e "$log" ] || continue
 			printf -- '--- %s\n' "$log"
