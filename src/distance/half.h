@@ -3,9 +3,11 @@
  * half.h
  *	  IEEE 754 binary16, as uint16, in portable C.
  *
- * Conversion from float rounds to nearest even and gives an infinity above
- * 65504; conversion to float is exact.  SIMD kernels use the CPU's own
- * instructions, which give the same bits.
+ * Conversion from float rounds to nearest even: an infinity from 65520
+ * upwards, zero up to 2^-25.  Conversion to float is exact.  A NaN stays one:
+ * it becomes quiet and keeps its sign and the leading bits of its payload.
+ * SIMD kernels use the CPU's own instructions (F16C, FCVT), which give the
+ * same bits.
  *
  *-------------------------------------------------------------------------
  */
@@ -32,7 +34,11 @@ half_to_float(uint16_t h)
 		bits |= sign;
 	}
 	else if (exponent == 31)
+	{
 		bits = sign | 0x7f800000 | (mantissa << 13);
+		if (mantissa != 0)
+			bits |= 0x00400000; /* quiet */
+	}
 	else
 		bits = sign | ((exponent + 112) << 23) | (mantissa << 13);
 
@@ -52,7 +58,7 @@ half_from_float(float value)
 	magnitude = bits & 0x7fffffff;
 
 	if (magnitude > 0x7f800000)
-		return (uint16_t) (sign | 0x7e00);	/* NaN */
+		return (uint16_t) (sign | 0x7e00 | ((magnitude >> 13) & 0x3ff));
 	if (magnitude >= 0x477ff000)
 		return (uint16_t) (sign | 0x7c00);	/* rounds to infinity */
 	if (magnitude < 0x38800000)

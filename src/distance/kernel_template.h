@@ -13,8 +13,7 @@
  *						to hide the latency of an addition
  *	KERNEL_ROWS			rows that l2_squared_many scores in one pass
  *	KERNEL_TILE_ROWS	rows of a tile of dot_tile that is held in registers;
- *						its columns are four.  Undefined: no tiles, dot_tile
- *						repeats dot, and vec_sum4 is not needed.
+ *						its columns are four
  *
  *	Vec, VEC_LANES		a vector of VEC_LANES float32
  *	vec_zero()
@@ -273,8 +272,6 @@ KERNEL(norm) (uint32_t dim, const float *a)
 	return sqrt(wide_sum(even) + wide_sum(odd));
 }
 
-#ifdef KERNEL_TILE_ROWS
-
 /*
  * The products of KERNEL_TILE_ROWS rows with four others, of which the first
  * na and nb are wanted.  Rows behind the wanted ones are replaced by the
@@ -353,21 +350,6 @@ KERNEL(dot_tile) (uint32_t dim, const float *a, size_t lda, uint32_t na,
 							  out + i * ldout + j, ldout);
 	}
 }
-
-#else
-
-/* Without vectors there is nothing to share between rows. */
-static void
-KERNEL(dot_tile) (uint32_t dim, const float *a, size_t lda, uint32_t na,
-				  const float *b, size_t ldb, uint32_t nb,
-				  float *out, size_t ldout)
-{
-	for (uint32_t i = 0; i < na; i++)
-		for (uint32_t j = 0; j < nb; j++)
-			out[i * ldout + j] = KERNEL(dot) (dim, a + i * lda, b + j * ldb);
-}
-
-#endif							/* KERNEL_TILE_ROWS */
 
 const DistanceKernels KERNEL_TABLE = {
 	.level = KERNEL_LEVEL,

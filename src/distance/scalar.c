@@ -3,9 +3,9 @@
  * scalar.c
  *	  The distance kernels in portable C.
  *
- * A "vector" is one float.  Sixteen independent partial sums let the compiler
- * use whatever vectors the architecture always has (SSE2 on x86-64, NEON on
- * arm64): it may not reorder additions, and need not.
+ * A vector is a structure of four floats.  Compilers turn these operations
+ * into those of whatever vectors the architecture always has (SSE2 on x86-64,
+ * NEON on arm64), because no addition has to change its place for it.
  *
  *-------------------------------------------------------------------------
  */
@@ -17,91 +17,125 @@
 #define KERNEL_PREFIX		scalar
 #define KERNEL_LEVEL		SIMD_SCALAR
 #define KERNEL_TARGET
-#define KERNEL_SUMS			16
+#define KERNEL_SUMS			4
 #define KERNEL_ROWS			1
+#define KERNEL_TILE_ROWS	2	/* 8 sums, 2 rows, a column */
 
-typedef float Vec;
+#define VEC_LANES			4
 
-#define VEC_LANES			1
+typedef struct Vec
+{
+	float		lane[VEC_LANES];
+} Vec;
 
 static inline Vec
 vec_zero(void)
 {
-	return 0;
-}
+	Vec			result = {{0, 0, 0, 0}};
 
-static inline Vec
-vec_load(const float *p)
-{
-	Vec			result;
-
-	memcpy(&result, p, sizeof(result)); /* p may be aligned to a byte */
 	return result;
 }
 
 static inline Vec
 vec_load_part(const float *p, uint32_t n)
 {
-	return n > 0 ? vec_load(p) : 0;
+	Vec			result = vec_zero();
+
+	memcpy(result.lane, p, n * sizeof(float));
+	return result;
+}
+
+/* A copy, because p may be aligned to a byte only. */
+static inline Vec
+vec_load(const float *p)
+{
+	Vec			result;
+
+	memcpy(&result, p, sizeof(result));
+	return result;
 }
 
 static inline Vec
 vec_add(Vec a, Vec b)
 {
-	return a + b;
+	for (int i = 0; i < VEC_LANES; i++)
+		a.lane[i] += b.lane[i];
+	return a;
 }
 
 static inline Vec
 vec_sub(Vec a, Vec b)
 {
-	return a - b;
+	for (int i = 0; i < VEC_LANES; i++)
+		a.lane[i] -= b.lane[i];
+	return a;
 }
 
 static inline Vec
 vec_abs(Vec a)
 {
-	return fabsf(a);
+	for (int i = 0; i < VEC_LANES; i++)
+		a.lane[i] = fabsf(a.lane[i]);
+	return a;
 }
 
 /*
- * Fused where the architecture has it in hardware, so that the choice is
+ * Fused where the architecture has that in hardware, so that the choice is
  * never the optimizer's.
  */
 static inline Vec
 vec_fma(Vec a, Vec b, Vec c)
 {
+	for (int i = 0; i < VEC_LANES; i++)
+	{
 #ifdef __FP_FAST_FMAF
-	return fmaf(a, b, c);
+		c.lane[i] = fmaf(a.lane[i], b.lane[i], c.lane[i]);
 #else
-	return a * b + c;
+		c.lane[i] += a.lane[i] * b.lane[i];
 #endif
+	}
+	return c;
 }
 
 static inline float
 vec_sum(Vec a)
 {
-	return a;
+	return (a.lane[0] + a.lane[2]) + (a.lane[1] + a.lane[3]);
 }
 
-typedef double Wide;
+static inline void
+vec_sum4(const Vec *a, float *out)
+{
+	for (int j = 0; j < 4; j++)
+		out[j] = vec_sum(a[j]);
+}
+
+typedef struct Wide
+{
+	double		lane[VEC_LANES];
+} Wide;
 
 static inline Wide
 wide_zero(void)
 {
-	return 0;
+	Wide		result = {{0, 0, 0, 0}};
+
+	return result;
 }
 
 /* The square of a float is exact in double, fused or not. */
 static inline Wide
 wide_add_squares(Wide w, Vec a)
 {
-	return w + (double) a * (double) a;
+	for (int i = 0; i < VEC_LANES; i++)
+		w.lane[i] += (double) a.lane[i] * (double) a.lane[i];
+	return w;
 }
 
 static inline double
 wide_sum(Wide w)
 {
-	return w;
+	return (w.lane[0] + w.lane[2]) + (w.lane[1] + w.lane[3]);
 }
 
 #include "kernel_template.h"
