@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Cut the demo's data from the word vectors of the test sets.
 
     cut.py words-100-angular.hdf5 words-100.txt DICTIONARY [OUTDIR]
