@@ -16,6 +16,7 @@
 #include "fng.h"
 
 #define FNG_MIN_NEIGHBOR_CNT	16
+#define FNG_MAX_NEIGHBOR_CNT	255
 
 /* An integer option, the way reloptions.c takes it. */
 typedef struct FngIntOption
@@ -29,31 +30,41 @@ typedef struct FngIntOption
 } FngIntOption;
 
 static const FngIntOption int_options[] = {
-	{"max_neighbor_cnt",
+	{
+		"max_neighbor_cnt",
 		"Largest number of edges of a node, rounded down to a multiple of 16 (0 chooses by dimension)",
-	0, 0, 255, offsetof(FngOptions, max_neighbor_cnt)},
-	{"build_res_cnt",
+		0, 0, FNG_MAX_NEIGHBOR_CNT, offsetof(FngOptions, max_neighbor_cnt)
+	},
+	{
+		"build_res_cnt",
 		"Number of candidates from which the edges of a node are selected",
-	128, 16, 1000, offsetof(FngOptions, build_res_cnt)},
-	{"search_res_cnt",
+		128, 16, 1000, offsetof(FngOptions, build_res_cnt)
+	},
+	{
+		"search_res_cnt",
 		"Size of the candidate list of a search (0 uses the value calibrated when the index is built)",
-	0, 0, 1000000, offsetof(FngOptions, search_res_cnt)},
-	{"subquantizer_cnt",
+		0, 0, 1000000, offsetof(FngOptions, search_res_cnt)
+	},
+	{
+		"subquantizer_cnt",
 		"Number of coordinates in the code of a neighbour (0 chooses by dimension)",
-	0, 0, FNG_MAX_DIM, offsetof(FngOptions, subquantizer_cnt)},
-	{"seed",
+		0, 0, FNG_MAX_DIM, offsetof(FngOptions, subquantizer_cnt)
+	},
+	{
+		"seed",
 		"Seed of everything random in a build",
-	0, 0, INT_MAX, offsetof(FngOptions, seed)},
+		0, 0, INT_MAX, offsetof(FngOptions, seed)
+	},
 };
 
-/* The values of "quantization"; a format version may lack some of them. */
-static const struct
+/* A value of "quantization"; a format version may lack some of them. */
+typedef struct FngQuantization
 {
 	const char *name;
 	bool		supported;
-}			quantizations[] =
+} FngQuantization;
 
-{
+static const FngQuantization quantizations[] = {
 	{"none", true},
 	{"half", false},
 	{"int8", false},
@@ -161,7 +172,7 @@ fng_options(Datum reloptions, bool validate)
 				 errmsg("value %d out of bounds for option \"%s\"",
 						options->max_neighbor_cnt, "max_neighbor_cnt"),
 				 errdetail("Valid values are 0 and those between \"%d\" and \"%d\".",
-						   FNG_MIN_NEIGHBOR_CNT, 255)));
+						   FNG_MIN_NEIGHBOR_CNT, FNG_MAX_NEIGHBOR_CNT)));
 
 	return (bytea *) options;
 }
