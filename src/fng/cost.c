@@ -62,7 +62,6 @@
 #define EDGE_OPERATORS			0.1
 
 /* What we assume of an index that cannot be read. */
-#define ASSUMED_SEARCH_RES_CNT	64
 #define ASSUMED_MAX_DEGREE		48
 
 /* What goes into the price of a scan. */
@@ -171,14 +170,9 @@ init_model(FngCostModel *model, PlannerInfo *root, IndexPath *path,
 		model->nodes = Min(model->nodes,
 						   (double) model->pages * meta.slots_per_page);
 
+	model->list_size = fng_default_list_size(&meta);
 	if (descartes_search_res_cnt > 0)
 		model->list_size = descartes_search_res_cnt;
-	else if (meta.stored_search_res_cnt > 0)
-		model->list_size = meta.stored_search_res_cnt;
-	else if (meta.calibrated_search_res_cnt > 0)
-		model->list_size = meta.calibrated_search_res_cnt;
-	else
-		model->list_size = ASSUMED_SEARCH_RES_CNT;
 
 	model->max_expansions = Min(model->nodes / SWEEP_SHARE,
 								work_mem * 1024.0 / (meta.max_degree * BYTES_PER_EDGE));
@@ -349,7 +343,8 @@ sweep_cost(const FngCostModel *model)
 static Cost
 sort_cost(double rows)
 {
-	double		bytes = rows * (sizeof(double) + MAXALIGN(sizeof(ItemPointerData)));
+	double		bytes = rows * (MAXALIGN(SizeofMinimalTupleHeader) +
+								sizeof(double) + MAXALIGN(sizeof(ItemPointerData)));
 	double		sort_mem = work_mem * 1024.0;
 	Cost		cost;
 
