@@ -95,7 +95,9 @@ vec_sum4(const Vec *a, float *out)
 
 	x = _mm512_add_ps(x, _mm512_permute_ps(x, 0x4e));
 	x = _mm512_add_ps(x, _mm512_permute_ps(x, 0xb1));
-	_mm512_mask_compressstoreu_ps(out, 0x1111, x);
+	x = _mm512_permutexvar_ps(_mm512_setr_epi32(0, 4, 8, 12, 0, 4, 8, 12,
+												0, 4, 8, 12, 0, 4, 8, 12), x);
+	_mm_storeu_ps(out, _mm512_castps512_ps128(x));
 }
 
 typedef struct Wide

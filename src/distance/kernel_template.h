@@ -26,9 +26,9 @@
  *	vec_sum4(a, out)	out[j] = sum over the lanes of a[j], j < 4, all four
  *						in the same order
  *
- *	Wide				partial sums in double for VEC_LANES lanes
+ *	Wide				partial sums in double, of some lanes each
  *	wide_zero()
- *	wide_add_squares(w, a)	w + a * a, lane by lane
+ *	wide_add_squares(w, a)	adds the square of each lane of a
  *	wide_sum(w)
  *
  * Coordinate i always goes to partial sum (i / VEC_LANES) % KERNEL_SUMS, lane

@@ -41,7 +41,10 @@ vec_load_part(const float *p, uint32_t n)
 {
 	float		part[VEC_LANES] = {0};
 
-	memcpy(part, p, n * sizeof(float));
+	if (n & 2)
+		memcpy(part, p, 2 * sizeof(float));
+	if (n & 1)
+		memcpy(part + (n & 2), p + (n & 2), sizeof(float));
 	return vld1q_f32(part);
 }
 

@@ -41,7 +41,10 @@ vec_load_part(const float *p, uint32_t n)
 {
 	Vec			result = vec_zero();
 
-	memcpy(result.lane, p, n * sizeof(float));
+	if (n & 2)
+		memcpy(result.lane, p, 2 * sizeof(float));
+	if (n & 1)
+		memcpy(result.lane + (n & 2), p + (n & 2), sizeof(float));
 	return result;
 }
 
@@ -112,13 +115,13 @@ vec_sum4(const Vec *a, float *out)
 
 typedef struct Wide
 {
-	double		lane[VEC_LANES];
+	double		lane[2];
 } Wide;
 
 static inline Wide
 wide_zero(void)
 {
-	Wide		result = {{0, 0, 0, 0}};
+	Wide		result = {{0, 0}};
 
 	return result;
 }
@@ -128,14 +131,14 @@ static inline Wide
 wide_add_squares(Wide w, Vec a)
 {
 	for (int i = 0; i < VEC_LANES; i++)
-		w.lane[i] += (double) a.lane[i] * (double) a.lane[i];
+		w.lane[i % 2] += (double) a.lane[i] * (double) a.lane[i];
 	return w;
 }
 
 static inline double
 wide_sum(Wide w)
 {
-	return (w.lane[0] + w.lane[2]) + (w.lane[1] + w.lane[3]);
+	return w.lane[0] + w.lane[1];
 }
 
 #include "kernel_template.h"

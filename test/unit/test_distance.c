@@ -398,6 +398,11 @@ test_cosine_edges(const DistanceKernels *kernels, const float *a)
 			other[i] = 1e-30f;
 		expect(&failures, "squares below the range", dim,
 			   kernels->cosine(dim, other, other), NAN);
+		for (uint32_t i = 0; i < dim; i++)
+			zero[i] = 1e18f;
+		expect(&failures, "one norm of zero, product above it", dim,
+			   kernels->cosine(dim, other, zero), NAN);
+		memset(zero, 0, sizeof(zero));
 	}
 	report_level(failures, kernels, "cosine: zero vectors, clamping, range");
 }
