@@ -198,8 +198,9 @@ KERNEL(l2_squared_many) (uint32_t dim, const float *query, const float *base,
 }
 
 /*
- * Squared norms are summed up in float like the product, so that vectors
- * beyond the range of their squares behave as in pgvector: NaN.
+ * Squared norms are summed up in float like the product, as pgvector does.
+ * So a norm below about 1e-23 counts as zero, and the distance between two
+ * vectors with norms above 1.8e19 is NaN.
  */
 KERNEL_TARGET static double
 KERNEL(cosine) (uint32_t dim, const float *a, const float *b)
