@@ -1,0 +1,145 @@
+/*-------------------------------------------------------------------------
+ *
+ * compat.h
+ *	  What differs between the supported major versions (14 to 18).
+ *
+ * This is the only file that knows PG_VERSION_NUM.  The rest of the code is
+ * written for the newest version; older ones get its names from here.
+ * Include it after postgres.h.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DESCARTES_COMPAT_H
+#define DESCARTES_COMPAT_H
+
+#include "commands/vacuum.h"
+#include "fmgr.h"
+#include "utils/guc.h"
+#include "utils/rel.h"
+
+/* 16 moved the varlena macros out of postgres.h. */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
+/*
+ * Soft errors came with 16.  Before, an input function has to throw.
+ */
+#if PG_VERSION_NUM >= 160000
+#include "nodes/miscnodes.h"
+#else
+#define errsave(context, ...) \
+	do { \
+		(void) (context); \
+		ereport(ERROR, __VA_ARGS__); \
+	} while (0)
+#define ereturn(context, dummy_value, ...) \
+	do { \
+		errsave(context, __VA_ARGS__); \
+		return dummy_value; \
+	} while (0)
+#endif
+
+/*
+ * We compile with -fvisibility=hidden, the default for extensions since 16.
+ * Before, neither PGDLLEXPORT nor PG_FUNCTION_INFO_V1 exports anything.
+ */
+#if PG_VERSION_NUM < 160000
+#undef PGDLLEXPORT
+#define PGDLLEXPORT __attribute__((visibility("default")))
+#undef PG_FUNCTION_INFO_V1
+#define PG_FUNCTION_INFO_V1(funcname) \
+extern PGDLLEXPORT Datum funcname(PG_FUNCTION_ARGS); \
+extern PGDLLEXPORT const Pg_finfo_record *CppConcat(pg_finfo_,funcname)(void); \
+const Pg_finfo_record * \
+CppConcat(pg_finfo_,funcname) (void) \
+{ \
+	static const Pg_finfo_record my_finfo = { 1 }; \
+	return &my_finfo; \
+} \
+extern int no_such_variable
+#endif
+
+/* 18 shows the name and version of a loaded module. */
+#if PG_VERSION_NUM >= 180000
+#define DESCARTES_MODULE_MAGIC(name_, version_) \
+	PG_MODULE_MAGIC_EXT(.name = name_, .version = version_)
+#else
+#define DESCARTES_MODULE_MAGIC(name_, version_) \
+	PG_MODULE_MAGIC
+#endif
+
+/* 18 tells VACUUM and ANALYZE apart. */
+#if PG_VERSION_NUM < 180000
+#define vacuum_delay_point(is_analyze)	vacuum_delay_point()
+#endif
+
+/* 15 lets an extension reserve the prefix of its settings. */
+#if PG_VERSION_NUM < 150000
+#define MarkGUCPrefixReserved(prefix)	EmitWarningsOnPlaceholders(prefix)
+#endif
+
+/*
+ * Relation files: 16 renamed RelFileNode.
+ */
+#if PG_VERSION_NUM >= 160000
+#include "storage/relfilelocator.h"
+typedef RelFileLocator CompatRelFile;
+#define compat_relation_file(relation)		((relation)->rd_locator)
+#define compat_relation_file_equals(a, b)	RelFileLocatorEquals(a, b)
+#else
+#include "storage/relfilenode.h"
+typedef RelFileNode CompatRelFile;
+#define compat_relation_file(relation)		((relation)->rd_node)
+#define compat_relation_file_equals(a, b)	RelFileNodeEquals(a, b)
+#endif
+
+/*
+ * Add a block to a fork; the buffer comes back locked exclusively.  16 has one
+ * call for it; before, the relation extension lock is ours to take.
+ */
+#if PG_VERSION_NUM >= 160000
+#define compat_extend_relation(relation, fork) \
+	ExtendBufferedRel(BMR_REL(relation), fork, NULL, EB_LOCK_FIRST)
+#else
+#include "storage/bufmgr.h"
+#include "storage/lmgr.h"
+static inline Buffer
+compat_extend_relation(Relation relation, ForkNumber fork)
+{
+	bool		needs_lock = !RELATION_IS_LOCAL(relation);
+	Buffer		buffer;
+
+	if (needs_lock)
+		LockRelationForExtension(relation, ExclusiveLock);
+	buffer = ReadBufferExtended(relation, fork, P_NEW, RBM_NORMAL, NULL);
+	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+	if (needs_lock)
+		UnlockRelationForExtension(relation, ExclusiveLock);
+	return buffer;
+}
+#endif
+
+/* 18 counts index searches for EXPLAIN, besides the statistics. */
+#if PG_VERSION_NUM >= 180000
+#define compat_count_index_scan(scan) \
+	do { \
+		pgstat_count_index_scan((scan)->indexRelation); \
+		if ((scan)->instrument) \
+			(scan)->instrument->nsearches++; \
+	} while (0)
+#define compat_vacuum_delay_point()		vacuum_delay_point(false)
+#else
+#define compat_count_index_scan(scan) \
+	pgstat_count_index_scan((scan)->indexRelation)
+#define compat_vacuum_delay_point()		vacuum_delay_point()
+#endif
+
+/* The heap of an index under VACUUM is known from 16 on. */
+#if PG_VERSION_NUM >= 160000
+#define compat_vacuum_heap(info)	((info)->heaprel)
+#else
+#define compat_vacuum_heap(info)	NULL
+#endif
+
+#endif							/* DESCARTES_COMPAT_H */
