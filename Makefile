@@ -12,16 +12,16 @@ MODULE_big = descartes
 PGFILEDESC = "descartes - vector types and graph indexes"
 
 SOURCES = $(sort $(wildcard src/*.c src/*/*.c))
-INCLUDED = $(wildcard src/*.h src/*/*.h)
+INCLUDED = $(wildcard src/*.h src/*/*.h test/unit/*.h)
 OBJS = $(SOURCES:.c=.o)
 DATA = $(wildcard sql/*--*.sql)
 
-# Unit tests of the C core; see the rule for the sources each is built with.
+# Unit tests of what needs no server
 UNIT_DIR ?= test/unit/build
 UNIT_CFLAGS ?= -O2 -g
 UNIT_WARN = -Wall -Wextra -Werror
 UNIT_TESTS = $(patsubst test/unit/%.c,%,$(sort $(wildcard test/unit/*.c)))
-CORE = $(sort $(wildcard src/distance/*.c src/code/*.c src/graph/*.c))
+CORE = $(sort $(wildcard src/distance/*.c src/code/*.c src/graph/*.c)) src/type/textio.c
 
 # sql/ holds the install scripts, too: those have "--" in their names.
 REGRESS := $(foreach f,$(sort $(wildcard sql/*.sql)),$(if $(findstring --,$f),,$(basename $(notdir $f))))
@@ -59,16 +59,25 @@ endif
 
 $(OBJS) $(OBJS:.o=.bc): $(INCLUDED)
 
-# A unit test is one C file.  It is linked with the C core, or with what its
-# first lines name instead: /* unit-sources: src/type/textio.c */
-unit-sources = $(or $(shell sed -n '1,40s/.*unit-sources: *\([^*]*\).*/\1/p' $(1)),$(CORE))
+# A unit test is one C file, linked with all the sources that need no server.
+# (The text format prints floats with a function of the server's library.)
+UNIT_CC = $(CC) -std=gnu11 $(UNIT_CFLAGS) $(UNIT_WARN) -Isrc
+UNIT_LIBS = $(addprefix -L,$(shell $(PG_CONFIG) --pkglibdir --libdir)) -lpgcommon -lpgport -lm
+$(UNIT_DIR)/src/type/%.o: UNIT_CC += $(PG_CPPFLAGS)
 
 .PHONY: unit clang-check indent-check demo test
-.SECONDEXPANSION:
 
-$(UNIT_DIR)/%: test/unit/%.c $$(call unit-sources,test/unit/$$*.c) $(INCLUDED)
-	@mkdir -p $(UNIT_DIR)
-	$(CC) -std=gnu11 $(UNIT_CFLAGS) $(UNIT_WARN) -Isrc -o $@ $(filter %.c,$^) -lm
+$(UNIT_DIR)/src/%.o: src/%.c $(INCLUDED)
+	@mkdir -p $(@D)
+	$(UNIT_CC) -c -o $@ $<
+
+$(UNIT_DIR)/core.a: $(CORE:%.c=$(UNIT_DIR)/%.o)
+	rm -f $@
+	$(AR) rcs $@ $^
+
+$(UNIT_DIR)/%: test/unit/%.c $(UNIT_DIR)/core.a $(INCLUDED)
+	@mkdir -p $(@D)
+	$(UNIT_CC) -o $@ $(filter %.c %.a,$^) $(UNIT_LIBS)
 
 unit: $(addprefix $(UNIT_DIR)/,$(UNIT_TESTS))
 	@for program in $^; do echo "# $$program"; $$program || exit 1; done

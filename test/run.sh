@@ -124,7 +124,7 @@ unit_tests()
 		for source in test/unit/*.c; do
 			[ -e "$source" ] || continue
 			program=$sandbox/unit-$variant/$(basename "$source" .c)
-			if make -s "$program" UNIT_DIR="$sandbox/unit-$variant" UNIT_CFLAGS="$flags" \
+			if make -s -j"$(nproc)" "$program" UNIT_DIR="$sandbox/unit-$variant" UNIT_CFLAGS="$flags" \
 				>"$sandbox/check.log" 2>&1; then
 				tap "unit: ${program##*/} ($variant)" "$program"
 			else
