@@ -12,7 +12,6 @@
 #ifndef DESCARTES_COMPAT_H
 #define DESCARTES_COMPAT_H
 
-#include "commands/vacuum.h"
 #include "fmgr.h"
 #include "utils/guc.h"
 #include "utils/rel.h"
@@ -67,11 +66,6 @@ extern int no_such_variable
 #else
 #define DESCARTES_MODULE_MAGIC(name_, version_) \
 	PG_MODULE_MAGIC
-#endif
-
-/* 18 tells VACUUM and ANALYZE apart. */
-#if PG_VERSION_NUM < 180000
-#define vacuum_delay_point(is_analyze)	vacuum_delay_point()
 #endif
 
 /* 15 lets an extension reserve the prefix of its settings. */
@@ -129,10 +123,12 @@ compat_extend_relation(Relation relation, ForkNumber fork)
 			(scan)->instrument->nsearches++; \
 	} while (0)
 #define compat_vacuum_delay_point()		vacuum_delay_point(false)
+#define compat_analyze_delay_point()	vacuum_delay_point(true)
 #else
 #define compat_count_index_scan(scan) \
 	pgstat_count_index_scan((scan)->indexRelation)
 #define compat_vacuum_delay_point()		vacuum_delay_point()
+#define compat_analyze_delay_point()	vacuum_delay_point()
 #endif
 
 /* The heap of an index under VACUUM is known from 16 on. */

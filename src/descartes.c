@@ -3,6 +3,8 @@
  * descartes.c
  *	  Entry point of the library: settings, and nothing else.
  *
+ * The settings of an access method are defined by its own init function.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -13,6 +15,7 @@
 #include "compat.h"
 #include "descartes.h"
 #include "distance/distance.h"
+#include "fng/fng.h"
 
 DESCARTES_MODULE_MAGIC("descartes", DESCARTES_VERSION);
 
@@ -94,6 +97,8 @@ _PG_init(void)
 							 check_simd,
 							 assign_simd,
 							 NULL);
+
+	fng_init();
 
 	MarkGUCPrefixReserved("descartes");
 }

@@ -36,7 +36,7 @@ compute_vector_stats(VacAttrStatsP stats, AnalyzeAttrFetchFunc fetchfunc,
 		bool		isnull;
 		Datum		value;
 
-		vacuum_delay_point(true);
+		compat_analyze_delay_point();
 
 		value = fetchfunc(stats, i, &isnull);
 		if (isnull)
