@@ -465,3 +465,52 @@ CREATE OPERATOR CLASS vector_cosine_ops
 COMMENT ON OPERATOR CLASS vector_l2_ops USING fng IS 'vectors by Euclidean distance';
 COMMENT ON OPERATOR CLASS vector_ip_ops USING fng IS 'vectors by negative inner product';
 COMMENT ON OPERATOR CLASS vector_cosine_ops USING fng IS 'vectors by cosine distance';
+
+--
+-- Maintenance functions
+--
+-- They check in C that the caller owns the table (or has MAINTAIN on it), so
+-- everyone may call them.
+--
+
+CREATE FUNCTION descartes_index_check(index regclass, heapallindexed boolean DEFAULT false)
+	RETURNS void
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+
+CREATE FUNCTION descartes_index_stats(
+	index regclass,
+	OUT rows bigint,
+	OUT null_rows bigint,
+	OUT nan_rows bigint,
+	OUT nodes bigint,
+	OUT dead_nodes bigint,
+	OUT levels integer,
+	OUT degree_min integer,
+	OUT degree_mean double precision,
+	OUT degree_max integer,
+	OUT in_degree_min integer,
+	OUT reachable_nodes bigint,
+	OUT index_bytes bigint,
+	OUT bytes_per_node double precision,
+	OUT late_finds bigint,
+	OUT sweeps bigint,
+	OUT format_version integer,
+	OUT metric text,
+	OUT dimensions integer,
+	OUT max_neighbor_cnt integer,
+	OUT build_res_cnt integer,
+	OUT search_res_cnt integer,
+	OUT calibrated_search_res_cnt integer,
+	OUT calibrated_recall real,
+	OUT code_bits integer,
+	OUT coded_dimensions integer,
+	OUT vectors_inline boolean,
+	OUT slot_size integer,
+	OUT slots_per_page integer,
+	OUT seed bigint,
+	OUT options text[]
+) RETURNS record
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION descartes_index_check(regclass, boolean) IS 'raise an error if an fng index is damaged';
+COMMENT ON FUNCTION descartes_index_stats(regclass) IS 'size, graph, parameters and scan counters (of this session) of an fng index';
