@@ -1,0 +1,66 @@
+/*-------------------------------------------------------------------------
+ *
+ * score_avx512_vnni.c
+ *	  Scoring with AVX-512 and VNNI.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "score.h"
+
+#ifdef SIMD_X86_64
+
+#define SCORE_PREFIX		avx512_vnni
+#define SCORE_TARGET \
+	__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni," \
+						  "avx2,fma")))
+
+#include "score_avx512.h"
+
+/* The instruction takes codes of any number of bits. */
+SCORE_TARGET static inline CODE_ALWAYS_INLINE Ints
+dot4(int bits, Ints sum, Bytes codes, Bytes values)
+{
+	(void) bits;
+	return _mm512_dpbusd_epi32(sum, codes, values);
+}
+
+/* Four chains of additions, so that none waits for another. */
+typedef struct Dot
+{
+	Ints		part[4];
+} Dot;
+
+SCORE_TARGET static inline CODE_ALWAYS_INLINE Dot
+dot_zero(void)
+{
+	Dot			dot;
+
+	code_for(g, 4)
+		dot.part[g] = ints_zero();
+	return dot;
+}
+
+SCORE_TARGET static inline CODE_ALWAYS_INLINE Ints
+dot_sum(const Dot *dot)
+{
+	return _mm512_add_epi32(_mm512_add_epi32(dot->part[0], dot->part[1]),
+							_mm512_add_epi32(dot->part[2], dot->part[3]));
+}
+
+SCORE_TARGET static inline CODE_ALWAYS_INLINE void
+dot_add(int bits, Dot *dot, const Bytes *codes, const Bytes *values)
+{
+	code_for(g, 4)
+		dot->part[g] = dot4(bits, dot->part[g], codes[g], values[g]);
+}
+
+#include "score_template.h"
+
+const CodeScorer code_scorer_avx512_vnni = {
+	.fastscan = avx512_vnni_fastscan,
+	.dot = avx512_vnni_dot,
+	.dot_row = avx512_vnni_dot_row,
+	.estimate = avx512_vnni_estimate
+};
+
+#endif							/* SIMD_X86_64 */
