@@ -116,15 +116,17 @@ pg_regress_suite()
 
 unit_tests()
 {
-	local variant flags program source
+	local variant program source
+	local -a flags
 
 	for variant in plain sanitized; do
-		flags="-O2 -g"
-		[ $variant = plain ] || flags="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all"
+		flags=()
+		[ $variant = plain ] ||
+			flags=(UNIT_CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all" UNIT_WARN=)
 		for source in test/unit/*.c; do
 			[ -e "$source" ] || continue
 			program=$sandbox/unit-$variant/$(basename "$source" .c)
-			if make -s -j"$(nproc)" "$program" UNIT_DIR="$sandbox/unit-$variant" UNIT_CFLAGS="$flags" \
+			if make -s -j"$(nproc)" "$program" UNIT_DIR="$sandbox/unit-$variant" "${flags[@]}" \
 				>"$sandbox/check.log" 2>&1; then
 				tap "unit: ${program##*/} ($variant)" "$program"
 			else
