@@ -28,8 +28,8 @@
  * With several ORDER BY keys a scan is one sweep and a sort, and without any
  * it is one sweep.
  *
- * Nothing here may raise an error because of what the index holds: a broken
- * index must not prevent plans without it.
+ * What the index holds must not raise an error here: a broken index must not
+ * prevent plans without it.  Only a block that cannot be read does.
  *
  *-------------------------------------------------------------------------
  */
