@@ -1,0 +1,260 @@
+/*-------------------------------------------------------------------------
+ *
+ * graph_int.h
+ *	  What the files of graph/ share: the rows as the phases see them, the
+ *	  candidate pools, and the phases' entry points.
+ *
+ * Inside a build, "node" means one distinct row in build order: rows that are
+ * near each other get near numbers (partition.c), so that arrays indexed by
+ * node are read with locality.  GraphSpace.rows translates nodes to the
+ * caller's row numbers.
+ *
+ * Every phase reads the arrays of the phases before it and writes only what
+ * belongs to the nodes it works on, or buffers what it has for others; a
+ * range of nodes is therefore the natural unit to hand to a worker.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DESCARTES_GRAPH_INT_H
+#define DESCARTES_GRAPH_INT_H
+
+#include "graph.h"
+
+/* Rows are copied into blocks of this width (in floats), padded with zero. */
+#define GRAPH_ALIGN_FLOATS	16
+
+/* Largest number of rows of one leaf of a partition */
+#define GRAPH_LEAF_MAX		512
+
+/* Multiply-adds between two looks at the host */
+#define GRAPH_WORK_QUANTUM	(UINT64_C(1) << 21)
+
+#if defined(__GNUC__) || defined(__clang__)
+#define graph_prefetch(addr) __builtin_prefetch(addr)
+#else
+#define graph_prefetch(addr) ((void) 0)
+#endif
+
+#define GRAPH_MIN(a, b)		((a) < (b) ? (a) : (b))
+#define GRAPH_MAX(a, b)		((a) > (b) ? (a) : (b))
+
+/*
+ * The rows of a layer, and the accounting of work that decides when the host
+ * is asked for interrupts.
+ *
+ * All coordinates are multiplied by a power of two that brings the largest
+ * magnitude near 1, so that squares neither overflow nor vanish, whatever
+ * the magnitude of the data.  Distances within graph/ are in these units.
+ */
+typedef struct GraphSpace
+{
+	const GraphVectors *vectors;
+	const GraphHost *host;
+	const DistanceKernels *kernels;
+	const uint32_t *rows;		/* row of a node; NULL: the same number */
+	uint32_t	n;				/* nodes */
+	uint32_t	width;			/* dim rounded up to GRAPH_ALIGN_FLOATS */
+	float		scale;
+	GraphPhase	phase;
+	uint64_t	done;			/* progress within the phase */
+	uint64_t	total;
+	uint64_t	work;			/* since the host was last asked */
+} GraphSpace;
+
+/*
+ * A candidate: the bits of its squared distance (not negative, hence ordered
+ * as an integer) above its node; bit 31 marks a candidate that NN-descent has
+ * not joined yet.  The integer order is total: by distance, then by node.
+ */
+typedef uint64_t GraphEntry;
+
+#define GRAPH_NEW_FLAG		(UINT64_C(1) << 31)
+#define GRAPH_MAX_NODES		((UINT32_C(1) << 31) - 1)
+
+/* Pools: node i owns entries[i * capacity ..], sorted, count[i] used. */
+typedef struct GraphPools
+{
+	GraphEntry *entries;
+	uint16_t   *count;
+	uint32_t	capacity;
+} GraphPools;
+
+/* Small set of nodes, emptied in constant time (pool.c) */
+#define GRAPH_SET_SIZE		4096
+
+typedef struct GraphSet
+{
+	uint32_t	epoch;
+	uint64_t	slots[GRAPH_SET_SIZE];	/* epoch << 32 | node */
+} GraphSet;
+
+/* Largest number of fresh entries of one merge */
+#define GRAPH_FRESH_MAX		2048
+
+/* Squared distances between candidates of one node, and room to select */
+typedef struct GraphSelection
+{
+	uint32_t	n;				/* candidates */
+	size_t		ld;				/* row length of pair */
+	float	   *pair;			/* squared distances of candidates */
+	float	   *dist;			/* distances (roots) to the node */
+	float	   *strength;		/* squared strength, see select.c */
+	uint32_t   *order;			/* candidates by increasing distance */
+	uint8_t    *taken;
+} GraphSelection;
+
+static inline uint32_t
+graph_entry_node(GraphEntry entry)
+{
+	return (uint32_t) (entry & (GRAPH_NEW_FLAG - 1));
+}
+
+static inline float
+graph_entry_dist(GraphEntry entry)
+{
+	union
+	{
+		uint32_t	u;
+		float		f;
+	}			bits;
+
+	bits.u = (uint32_t) (entry >> 32);
+	return bits.f;
+}
+
+/* dist must not be negative, nor NaN: graph_distances() sees to it. */
+static inline GraphEntry
+graph_entry_make(float dist, uint32_t node)
+{
+	union
+	{
+		uint32_t	u;
+		float		f;
+	}			bits;
+
+	bits.f = dist;
+	return ((uint64_t) bits.u << 32) | node;
+}
+
+static inline const float *
+graph_row(const GraphSpace *space, uint32_t node)
+{
+	uint32_t	row = space->rows ? space->rows[node] : node;
+
+	return space->vectors->data + (size_t) row * space->vectors->stride;
+}
+
+/* splitmix64: the next of a stream of 64-bit numbers */
+static inline uint64_t
+graph_random(uint64_t *state)
+{
+	uint64_t	z = (*state += UINT64_C(0x9E3779B97F4A7C15));
+
+	z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
+	z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
+	return z ^ (z >> 31);
+}
+
+/* A number below limit */
+static inline uint32_t
+graph_random_below(uint64_t *state, uint32_t limit)
+{
+	return (uint32_t) (((graph_random(state) >> 32) * limit) >> 32);
+}
+
+static inline void *
+graph_alloc(const GraphHost *host, size_t n, size_t size)
+{
+	return host->alloc(host->arg, (n ? n : 1) * size);
+}
+
+static inline void
+graph_release(const GraphHost *host, void *memory)
+{
+	host->release(host->arg, memory);
+}
+
+/* Count multiply-adds; ask the host for interrupts every few milliseconds. */
+static inline void
+graph_work(GraphSpace *space, uint64_t amount)
+{
+	space->work += amount;
+	if (space->work >= GRAPH_WORK_QUANTUM)
+	{
+		space->work = 0;
+		space->host->check_interrupts(space->host->arg);
+		space->host->progress(space->host->arg, space->phase,
+							  space->done, space->total);
+	}
+}
+
+static inline uint32_t
+graph_align(uint32_t n)
+{
+	return (n + GRAPH_ALIGN_FLOATS - 1) & ~(uint32_t) (GRAPH_ALIGN_FLOATS - 1);
+}
+
+/* space.c */
+extern void graph_space_init(GraphSpace *space, const GraphVectors *vectors,
+							 const GraphHost *host);
+extern void graph_begin(GraphSpace *space, GraphPhase phase, uint64_t total);
+extern void graph_load(const GraphSpace *space, const float *x,
+					   const float *origin, float *out);
+extern void graph_gather(GraphSpace *space, const float *origin,
+						 const uint32_t *nodes, uint32_t n,
+						 float *rows, float *norms);
+extern void graph_distances(GraphSpace *space,
+							const float *a, const float *anorm, uint32_t na,
+							const float *b, const float *bnorm, uint32_t nb,
+							float *out, size_t ldout);
+extern uint32_t graph_central_node(GraphSpace *space);
+extern uint32_t graph_distinct_rows(GraphSpace *space, uint32_t *rows,
+									uint32_t *next_equal);
+
+/* pool.c */
+extern void graph_set_clear(GraphSet *set);
+extern bool graph_set_add(GraphSet *set, uint32_t node);
+extern void graph_sort(GraphEntry *entries, GraphEntry *scratch, uint32_t n);
+extern void graph_select_smallest(GraphEntry *entries, uint32_t n, uint32_t k);
+extern uint32_t graph_pool_merge(GraphPools *pools, uint32_t node,
+								 GraphEntry *fresh, uint32_t nfresh,
+								 GraphEntry *scratch, GraphSet *set);
+
+/* partition.c */
+extern uint32_t graph_leaf_limit(const GraphSpace *space);
+extern uint32_t graph_partition(GraphSpace *space, uint64_t seed,
+								uint32_t *nodes, uint32_t *leaf_start);
+extern void graph_leaf_pairs(GraphSpace *space, const uint32_t *nodes,
+							 const uint32_t *leaf_start, uint32_t nleaves,
+							 GraphPools *pools);
+extern size_t graph_partition_memory(uint32_t n, uint32_t dim);
+
+/* nndescent.c */
+extern void graph_nn_descent(GraphSpace *space, uint64_t seed,
+							 GraphPools *pools);
+extern size_t graph_nn_descent_memory(uint32_t n, uint32_t dim);
+
+/* select.c */
+extern size_t graph_selection_size(uint32_t ncand);
+extern void graph_selection_init(GraphSelection *sel, uint32_t ncand,
+								 void *memory);
+extern void graph_selection_pairs(GraphSpace *space, GraphSelection *sel,
+								  const float *rows, const float *norms);
+extern uint32_t graph_selection_run(const GraphParams *params,
+									GraphSelection *sel, const uint8_t *protect,
+									uint32_t max_degree, uint32_t *chosen);
+extern void graph_select_pools(GraphSpace *space, const GraphParams *params,
+							   const GraphPools *pools, GraphEdges *edges);
+
+/* reverse.c */
+extern void graph_reselect(GraphSpace *space, const GraphParams *params,
+						   const GraphPools *pools,
+						   const GraphEdges *before, GraphEdges *after);
+extern size_t graph_reselect_memory(uint32_t n, uint32_t dim,
+									const GraphParams *params);
+
+/* connect.c */
+extern void graph_connect(GraphSpace *space, const GraphParams *params,
+						  uint32_t entry, GraphEdges *edges);
+
+#endif							/* DESCARTES_GRAPH_INT_H */

@@ -1,0 +1,252 @@
+/*-------------------------------------------------------------------------
+ *
+ * reverse.c
+ *	  Reverse edges and re-selection.
+ *
+ * A node that many others selected should lead back to some of them.  The
+ * edges of the first selection are reversed by counting sort, one range of
+ * targets after another so that memory stays bounded, and each node selects
+ * again from its edges, the nodes that selected it and the rest of its pool.
+ *
+ * An edge u -> i is redundant if a selected j leads to i indeed (i is among
+ * the first selection of j), j is nearer to i than u is, and the rule itself
+ * calls i weak: the detour exists, so the slot is given to another candidate
+ * (algorithms.md section 4.3; CAGRA's detour test).  Edges to nodes that few
+ * others selected are protected: they keep the in-degree.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <math.h>
+#include <string.h>
+
+#include "graph_int.h"
+
+/* Ranges of targets whose reverse edges are held at a time */
+#define RESELECT_RANGES		8
+
+typedef struct Reselect
+{
+	GraphSpace *space;
+	const GraphParams *params;
+	const GraphPools *pools;
+	const GraphEdges *before;
+	GraphEdges *after;
+	uint32_t   *in_degree;
+	uint32_t   *start;			/* of reverse edges, per target of a range */
+	uint32_t   *reverse;
+	size_t		reverse_room;
+	uint32_t	limit;			/* candidates per node */
+	float	   *origin;
+	float	   *rows;
+	float	   *norms;
+	uint32_t   *nodes;
+	uint8_t    *protect;
+	uint32_t   *chosen;
+	GraphEntry *entries;
+	GraphEntry *scratch;
+	GraphSet   *set;
+	void	   *memory;
+} Reselect;
+
+/*
+ * Candidates of a node at most: two for every slot from the edges and their
+ * reverses, and the pool.
+ */
+static uint32_t
+reselect_limit(const GraphParams *params)
+{
+	return GRAPH_MAX(2 * params->max_degree, params->pool_size);
+}
+
+/*
+ * Collect the reverse edges of the targets first .. end - 1.
+ */
+static void
+reverse_range(Reselect *st, uint32_t first, uint32_t end)
+{
+	const GraphEdges *edges = st->before;
+	uint32_t	n = st->space->n;
+	uint32_t	node;
+	uint32_t	i;
+	size_t		total;
+
+	memset(st->start, 0, ((size_t) end - first + 1) * sizeof(uint32_t));
+	for (node = first; node < end; node++)
+		st->start[node - first] = st->in_degree[node];
+	for (node = first + 1; node <= end; node++)
+		st->start[node - first] += st->start[node - first - 1];
+	total = st->start[end - first];
+	if (total > st->reverse_room)
+	{
+		if (st->reverse)
+			graph_release(st->space->host, st->reverse);
+		st->reverse = graph_alloc(st->space->host, total, sizeof(uint32_t));
+		st->reverse_room = total;
+	}
+	for (node = n; node-- > 0;)
+	{
+		const uint32_t *ids = edges->ids + (size_t) node * edges->max_degree;
+
+		for (i = 0; i < edges->degree[node]; i++)
+			if (ids[i] >= first && ids[i] < end)
+				st->reverse[--st->start[ids[i] - first]] = node;
+		graph_work(st->space, 2 * edges->max_degree);
+	}
+}
+
+/*
+ * Candidates of a node: its edges, the nearest of the nodes that selected
+ * it, then the rest of its pool, up to the limit.  Fills st->nodes and
+ * returns their number.
+ */
+static uint32_t
+collect_candidates(Reselect *st, uint32_t node,
+				   const uint32_t *reverse, uint32_t nreverse)
+{
+	const GraphEdges *edges = st->before;
+	const uint32_t *ids = edges->ids + (size_t) node * edges->max_degree;
+	const GraphEntry *pool = st->pools->entries +
+	(size_t) node * st->pools->capacity;
+	uint32_t	n = 0;
+	uint32_t	stride = 1;
+	uint32_t	i;
+
+	graph_set_clear(st->set);
+	for (i = 0; i < edges->degree[node]; i++)
+		if (graph_set_add(st->set, ids[i]))
+			st->nodes[n++] = ids[i];
+	if (nreverse > st->params->max_degree)
+		stride = nreverse / st->params->max_degree;
+	for (i = 0; i < nreverse && n < st->limit; i += stride)
+		if (graph_set_add(st->set, reverse[i]))
+			st->nodes[n++] = reverse[i];
+	for (i = 0; i < st->pools->count[node] && n < st->limit; i++)
+		if (graph_set_add(st->set, graph_entry_node(pool[i])))
+			st->nodes[n++] = graph_entry_node(pool[i]);
+	return n;
+}
+
+/*
+ * Select again for one node.
+ */
+static void
+reselect_node(Reselect *st, uint32_t node,
+			  const uint32_t *reverse, uint32_t nreverse)
+{
+	GraphSpace *space = st->space;
+	uint32_t   *ids = st->after->ids + (size_t) node * st->after->max_degree;
+	uint32_t	n = collect_candidates(st, node, reverse, nreverse);
+	GraphSelection sel;
+	uint32_t	i;
+
+	graph_load(space, graph_row(space, node), NULL, st->origin);
+	graph_gather(space, st->origin, st->nodes, n, st->rows, st->norms);
+	graph_selection_init(&sel, n, st->memory);
+	for (i = 0; i < n; i++)
+	{
+		st->entries[i] = graph_entry_make(st->norms[i], i);
+		sel.dist[i] = sqrtf(st->norms[i]);
+	}
+	graph_sort(st->entries, st->scratch, n);
+	for (i = 0; i < n; i++)
+		sel.order[i] = graph_entry_node(st->entries[i]);
+	graph_selection_pairs(space, &sel, st->rows, st->norms);
+	n = graph_selection_run(st->params, &sel, NULL, st->params->max_degree,
+							st->chosen);
+	for (i = 0; i < n; i++)
+		ids[i] = st->nodes[st->chosen[i]];
+	st->after->degree[node] = (uint16_t) n;
+}
+
+/*
+ * Re-selection of all nodes: reads before, writes after.
+ */
+void
+graph_reselect(GraphSpace *space, const GraphParams *params,
+			   const GraphPools *pools,
+			   const GraphEdges *before, GraphEdges *after)
+{
+	const GraphHost *host = space->host;
+	uint32_t	n = space->n;
+	uint32_t	range = n / RESELECT_RANGES + 1;
+	Reselect   *st = graph_alloc(host, 1, sizeof(Reselect));
+	uint32_t	first;
+	uint32_t	node;
+	uint32_t	i;
+
+	memset(st, 0, sizeof(Reselect));
+	st->space = space;
+	st->params = params;
+	st->pools = pools;
+	st->before = before;
+	st->after = after;
+	st->limit = reselect_limit(params);
+	st->in_degree = graph_alloc(host, n, sizeof(uint32_t));
+	st->start = graph_alloc(host, (size_t) range + 1, sizeof(uint32_t));
+	st->origin = graph_alloc(host, space->width, sizeof(float));
+	st->rows = graph_alloc(host, (size_t) st->limit * space->width,
+						   sizeof(float));
+	st->norms = graph_alloc(host, st->limit, sizeof(float));
+	st->nodes = graph_alloc(host, st->limit, sizeof(uint32_t));
+	st->protect = graph_alloc(host, st->limit, sizeof(uint8_t));
+	st->chosen = graph_alloc(host, params->max_degree, sizeof(uint32_t));
+	st->entries = graph_alloc(host, st->limit, sizeof(GraphEntry));
+	st->scratch = graph_alloc(host, st->limit, sizeof(GraphEntry));
+	st->set = graph_alloc(host, 1, sizeof(GraphSet));
+	st->memory = graph_alloc(host, graph_selection_size(st->limit), 1);
+	memset(st->set, 0, sizeof(GraphSet));
+
+	graph_begin(space, GRAPH_PHASE_RESELECT, n);
+	memset(st->in_degree, 0, n * sizeof(uint32_t));
+	for (node = 0; node < n; node++)
+		for (i = 0; i < before->degree[node]; i++)
+			st->in_degree[before->ids[(size_t) node * before->max_degree + i]]++;
+
+	for (first = 0; first < n; first += range)
+	{
+		uint32_t	end = GRAPH_MIN(first + range, n);
+
+		reverse_range(st, first, end);
+		for (node = first; node < end; node++)
+		{
+			reselect_node(st, node, st->reverse + st->start[node - first],
+						  st->in_degree[node]);
+			space->done++;
+		}
+	}
+
+	if (st->reverse)
+		graph_release(host, st->reverse);
+	graph_release(host, st->memory);
+	graph_release(host, st->set);
+	graph_release(host, st->scratch);
+	graph_release(host, st->entries);
+	graph_release(host, st->chosen);
+	graph_release(host, st->protect);
+	graph_release(host, st->nodes);
+	graph_release(host, st->norms);
+	graph_release(host, st->rows);
+	graph_release(host, st->origin);
+	graph_release(host, st->start);
+	graph_release(host, st->in_degree);
+	graph_release(host, st);
+}
+
+/*
+ * Peak memory beyond the pools and the first edges, in bytes: the second
+ * edges, counts, and a range of reverse edges.  A range holds its share of
+ * all edges, twice that where in-degrees are uneven.
+ */
+size_t
+graph_reselect_memory(uint32_t n, uint32_t dim, const GraphParams *params)
+{
+	size_t		limit = reselect_limit(params);
+	size_t		row = (size_t) graph_align(dim) * sizeof(float);
+
+	return (size_t) n * (params->max_degree * sizeof(uint32_t) +
+						 sizeof(uint16_t) + sizeof(uint32_t)) +
+		((size_t) n / RESELECT_RANGES + 1) *
+		(2 * params->max_degree + 1) * sizeof(uint32_t) +
+		(limit + 1) * row + graph_selection_size((uint32_t) limit) +
+		sizeof(Reselect) + sizeof(GraphSet) + 256 * 1024;
+}

@@ -1,0 +1,303 @@
+/*-------------------------------------------------------------------------
+ *
+ * select.c
+ *	  Adaptive neighbour selection (algorithms.md section 4.3).
+ *
+ * Candidate i, seen from node u past an already selected j, has the strength
+ *
+ *		s = (max(d_ui, d_uj)^kappa * min(d_ui, d_uj)^(1 - kappa) - tau_u)
+ *			/ d_ij
+ *
+ * where tau_u is tau times the distance to u's nearest neighbour.  A large
+ * strength means that j covers i.  With kappa 1, tau 0 and a threshold of 1
+ * this is the relative neighbourhood rule, with a threshold alpha it is
+ * Vamana's, with tau > 0 that of tau-MG, with kappa 1/2 the angle rule.
+ *
+ * The strict core is what the threshold "strict" admits, in order of
+ * distance.  If it leaves room, the threshold grows in small steps, for this
+ * node alone, until the node is full or the threshold reaches relaxed_max:
+ * that adapts the rule to the data and to the density around each node.
+ *
+ * Strengths are kept squared, so that no root is taken per pair.  The largest
+ * strength of each candidate is brought up to date with every selection, one
+ * pass over a row of the matrix of pair distances.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <math.h>
+#include <string.h>
+
+#include "graph_int.h"
+
+/* Growth of the threshold per step of the relaxation */
+#define SELECT_STEP		1.06f
+
+/* Rows of one block of the matrix of pairs */
+#define SELECT_BLOCK	32
+
+/*
+ * Memory for selecting from ncand candidates (see graph_selection_init).
+ */
+size_t
+graph_selection_size(uint32_t ncand)
+{
+	size_t		ld = graph_align(GRAPH_MAX(ncand, 1));
+
+	return ld * ld * sizeof(float) +
+		ld * (2 * sizeof(float) + sizeof(uint32_t) + sizeof(uint8_t));
+}
+
+/*
+ * Divide memory (64-byte aligned) among the arrays.
+ */
+void
+graph_selection_init(GraphSelection *sel, uint32_t ncand, void *memory)
+{
+	size_t		ld = graph_align(GRAPH_MAX(ncand, 1));
+
+	sel->n = ncand;
+	sel->ld = ld;
+	sel->pair = memory;
+	sel->dist = sel->pair + ld * ld;
+	sel->strength = sel->dist + ld;
+	sel->order = (uint32_t *) (sel->strength + ld);
+	sel->taken = (uint8_t *) (sel->order + ld);
+}
+
+/*
+ * Fill the matrix of pairs from sel->n gathered rows: the blocks on and above
+ * the diagonal are computed, those below it copied.
+ */
+void
+graph_selection_pairs(GraphSpace *space, GraphSelection *sel,
+					  const float *rows, const float *norms)
+{
+	uint32_t	n = sel->n;
+	size_t		ld = sel->ld;
+	uint32_t	i;
+	uint32_t	j;
+	uint32_t	k;
+
+	for (i = 0; i < n; i += SELECT_BLOCK)
+	{
+		uint32_t	m = GRAPH_MIN(SELECT_BLOCK, n - i);
+
+		graph_distances(space, rows + (size_t) i * space->width, norms + i, m,
+						rows + (size_t) i * space->width, norms + i, n - i,
+						sel->pair + i * ld + i, ld);
+		for (j = i + m; j < n; j++)
+			for (k = i; k < i + m; k++)
+				sel->pair[j * ld + k] = sel->pair[k * ld + j];
+	}
+	/* the padding takes part in the passes over rows: keep it defined */
+	for (i = 0; i < n; i++)
+		for (j = n; j < ld; j++)
+			sel->pair[i * ld + j] = 1.0f;
+	for (j = n; j < ld; j++)
+		sel->dist[j] = 0.0f;
+}
+
+/*
+ * Candidate j has been selected: raise the strengths of all others.
+ */
+static void
+raise_strengths(GraphSelection *sel, uint32_t j, float kappa, float tau)
+{
+	const float *restrict pair = sel->pair + j * sel->ld;
+	const float *restrict dist = sel->dist;
+	float	   *restrict strength = sel->strength;
+	float		dj = dist[j];
+	size_t		i;
+	size_t		k;
+
+	for (i = 0; i < sel->ld; i += GRAPH_ALIGN_FLOATS)
+	{
+		if (kappa == 1.0f)
+		{
+			for (k = i; k < i + GRAPH_ALIGN_FLOATS; k++)
+			{
+				float		reach = (dist[k] > dj ? dist[k] : dj) - tau;
+				float		s;
+
+				reach = reach > 0.0f ? reach : 0.0f;
+				s = pair[k] > 0.0f ? reach * reach / pair[k] : INFINITY;
+				strength[k] = s > strength[k] ? s : strength[k];
+			}
+			continue;
+		}
+		for (k = i; k < i + GRAPH_ALIGN_FLOATS; k++)
+		{
+			float		larger = dist[k] > dj ? dist[k] : dj;
+			float		smaller = dist[k] > dj ? dj : dist[k];
+			float		reach = powf(larger, kappa) *
+			powf(smaller, 1.0f - kappa) - tau;
+			float		s;
+
+			reach = reach > 0.0f ? reach : 0.0f;
+			s = pair[k] > 0.0f ? reach * reach / pair[k] : INFINITY;
+			strength[k] = s > strength[k] ? s : strength[k];
+		}
+	}
+}
+
+/*
+ * Select at most max_degree of the candidates whose pair, dist and order are
+ * filled; protect (may be NULL) marks candidates that stay whatever the rule
+ * says.  chosen receives candidates, the strict core first.  Returns their
+ * number.
+ */
+uint32_t
+graph_selection_run(const GraphParams *params, GraphSelection *sel,
+					const uint8_t *protect, uint32_t max_degree,
+					uint32_t *chosen)
+{
+	float		limit = params->strict;
+	float		tau = 0.0f;
+	uint32_t	reserved = 0;	/* protected, not chosen yet */
+	uint32_t	n = 0;
+	uint32_t	k;
+
+	memset(sel->taken, 0, sel->n);
+	memset(sel->strength, 0, sel->ld * sizeof(float));
+	for (k = 0; k < sel->n && tau == 0.0f; k++)
+		tau = params->tau * sel->dist[sel->order[k]];
+	for (k = 0; protect && k < sel->n; k++)
+		reserved += protect[k] != 0;
+	reserved = GRAPH_MIN(reserved, max_degree);
+
+	/* the strict core, and what is protected */
+	for (k = 0; k < sel->n && n < max_degree; k++)
+	{
+		uint32_t	i = sel->order[k];
+		bool		keep = protect && protect[i];
+
+		if (!keep && (n + reserved >= max_degree ||
+					  sel->strength[i] > limit * limit))
+			continue;
+		if (keep && reserved > 0)
+			reserved--;
+		sel->taken[i] = true;
+		chosen[n++] = i;
+		raise_strengths(sel, i, params->kappa, tau);
+	}
+
+	/* relax until full */
+	while (n < max_degree && n < sel->n && limit < params->relaxed_max)
+	{
+		limit *= SELECT_STEP;
+		for (k = 0; k < sel->n && n < max_degree; k++)
+		{
+			uint32_t	i = sel->order[k];
+
+			if (sel->taken[i] || sel->strength[i] > limit * limit)
+				continue;
+			sel->taken[i] = true;
+			chosen[n++] = i;
+			raise_strengths(sel, i, params->kappa, tau);
+		}
+	}
+	return n;
+}
+
+/*
+ * Scratch of graph_select, in bytes.  The dimension is not known here: rows
+ * are compared by pairs, without copies.
+ */
+size_t
+graph_select_scratch(uint32_t ncand, uint32_t max_degree)
+{
+	(void) max_degree;
+	return graph_selection_size(ncand);
+}
+
+/*
+ * Select for one node outside a build.  See graph.h.
+ */
+uint32_t
+graph_select(const GraphParams *params, uint32_t dim,
+			 uint32_t ncand, const float *const *vectors,
+			 const float *dist, const bool *protect,
+			 uint32_t *chosen, void *scratch)
+{
+	const DistanceKernels *kernels = distance_kernels();
+	GraphSelection sel;
+	uint32_t	i;
+	uint32_t	j;
+
+	if (ncand == 0)
+		return 0;
+	graph_selection_init(&sel, ncand, scratch);
+	for (i = 0; i < ncand; i++)
+	{
+		sel.dist[i] = sqrtf(dist[i]);
+		sel.order[i] = i;
+		sel.pair[i * sel.ld + i] = 0.0f;
+		for (j = 0; j < i; j++)
+		{
+			float		d = kernels->l2_squared(dim, vectors[i], vectors[j]);
+
+			sel.pair[i * sel.ld + j] = d;
+			sel.pair[j * sel.ld + i] = d;
+		}
+		for (j = ncand; j < sel.ld; j++)
+			sel.pair[i * sel.ld + j] = 1.0f;
+	}
+	for (j = ncand; j < sel.ld; j++)
+		sel.dist[j] = 0.0f;
+	return graph_selection_run(params, &sel, (const uint8_t *) protect,
+							   params->max_degree, chosen);
+}
+
+/*
+ * Select the edges of every node from its pool alone.
+ */
+void
+graph_select_pools(GraphSpace *space, const GraphParams *params,
+				   const GraphPools *pools, GraphEdges *edges)
+{
+	const GraphHost *host = space->host;
+	uint32_t	capacity = pools->capacity;
+	size_t		width = space->width;
+	float	   *origin = graph_alloc(host, width, sizeof(float));
+	float	   *rows = graph_alloc(host, capacity * width, sizeof(float));
+	float	   *norms = graph_alloc(host, capacity, sizeof(float));
+	uint32_t   *nodes = graph_alloc(host, capacity, sizeof(uint32_t));
+	uint32_t   *chosen = graph_alloc(host, params->max_degree,
+									 sizeof(uint32_t));
+	void	   *memory = graph_alloc(host, graph_selection_size(capacity), 1);
+	GraphSelection sel;
+	uint32_t	node;
+	uint32_t	i;
+
+	graph_begin(space, GRAPH_PHASE_SELECT, space->n);
+	for (node = 0; node < space->n; node++)
+	{
+		const GraphEntry *pool = pools->entries + (size_t) node * capacity;
+		uint32_t   *ids = edges->ids + (size_t) node * edges->max_degree;
+		uint32_t	n = pools->count[node];
+
+		for (i = 0; i < n; i++)
+			nodes[i] = graph_entry_node(pool[i]);
+		graph_load(space, graph_row(space, node), NULL, origin);
+		graph_gather(space, origin, nodes, n, rows, norms);
+		graph_selection_init(&sel, n, memory);
+		for (i = 0; i < n; i++)
+		{
+			sel.dist[i] = sqrtf(norms[i]);
+			sel.order[i] = i;
+		}
+		graph_selection_pairs(space, &sel, rows, norms);
+		n = graph_selection_run(params, &sel, NULL, params->max_degree,
+								chosen);
+		for (i = 0; i < n; i++)
+			ids[i] = nodes[chosen[i]];
+		edges->degree[node] = (uint16_t) n;
+		space->done++;
+	}
+	graph_release(host, memory);
+	graph_release(host, chosen);
+	graph_release(host, nodes);
+	graph_release(host, norms);
+	graph_release(host, rows);
+	graph_release(host, origin);
+}

@@ -1,0 +1,311 @@
+/*-------------------------------------------------------------------------
+ *
+ * space.c
+ *	  Rows as the build sees them: scaled copies in blocks, squared distances
+ *	  between blocks, the central row, and rows that are equal.
+ *
+ * Distances between blocks come from products, |a|^2 + |b|^2 - 2 a.b, which
+ * loses digits when the rows are far from the origin compared with their
+ * distance.  Every block is therefore copied relative to an origin among or
+ * near its own rows.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <math.h>
+#include <string.h>
+
+#include "graph_int.h"
+
+/* Rows between two looks at the host in loops over all rows */
+#define SPACE_BLOCK		64
+
+/*
+ * Prepare to work on all rows; computes the scale.
+ */
+void
+graph_space_init(GraphSpace *space, const GraphVectors *vectors,
+				 const GraphHost *host)
+{
+	float		largest = 0.0f;
+	int			exponent;
+	uint32_t	i;
+	uint32_t	k;
+
+	memset(space, 0, sizeof(GraphSpace));
+	space->vectors = vectors;
+	space->host = host;
+	space->kernels = distance_kernels();
+	space->n = vectors->n;
+	space->width = graph_align(vectors->dim);
+	space->scale = 1.0f;
+
+	for (i = 0; i < vectors->n; i++)
+	{
+		const float *x = vectors->data + (size_t) i * vectors->stride;
+
+		for (k = 0; k < vectors->dim; k++)
+		{
+			float		magnitude = fabsf(x[k]);
+
+			largest = magnitude > largest ? magnitude : largest;
+		}
+		graph_work(space, vectors->dim);
+	}
+	if (largest > 0.0f)
+	{
+		frexpf(largest, &exponent);
+		exponent = GRAPH_MIN(GRAPH_MAX(-exponent, -126), 126);
+		space->scale = ldexpf(1.0f, exponent);
+	}
+}
+
+/*
+ * Start a phase: from here on progress counts up to total.
+ */
+void
+graph_begin(GraphSpace *space, GraphPhase phase, uint64_t total)
+{
+	space->phase = phase;
+	space->done = 0;
+	space->total = total;
+	space->host->progress(space->host->arg, phase, 0, total);
+}
+
+/*
+ * Copy one row, scaled and relative to origin (itself scaled; NULL for none),
+ * into width floats.
+ */
+void
+graph_load(const GraphSpace *space, const float *x, const float *origin,
+		   float *restrict out)
+{
+	uint32_t	dim = space->vectors->dim;
+	uint32_t	whole = dim & ~(uint32_t) (GRAPH_ALIGN_FLOATS - 1);
+	float		scale = space->scale;
+	uint32_t	i;
+	uint32_t	k;
+
+	/* inner loops of constant length are what -O2 vectorizes */
+	for (i = 0; i < whole; i += GRAPH_ALIGN_FLOATS)
+	{
+		if (origin)
+			for (k = 0; k < GRAPH_ALIGN_FLOATS; k++)
+				out[i + k] = x[i + k] * scale - origin[i + k];
+		else
+			for (k = 0; k < GRAPH_ALIGN_FLOATS; k++)
+				out[i + k] = x[i + k] * scale;
+	}
+	for (; i < dim; i++)
+		out[i] = x[i] * scale - (origin ? origin[i] : 0.0f);
+	for (; i < space->width; i++)
+		out[i] = 0.0f;
+}
+
+/*
+ * Copy the rows of n nodes into a block (n x width) and compute the square
+ * of each one's length.
+ */
+void
+graph_gather(GraphSpace *space, const float *origin, const uint32_t *nodes,
+			 uint32_t n, float *rows, float *norms)
+{
+	size_t		width = space->width;
+	uint32_t	i;
+	uint32_t	k;
+
+	for (i = 0; i < n; i++)
+	{
+		float	   *row = rows + i * width;
+
+		/* a row is touched four turns before it is copied */
+		if (i + 4 < n)
+		{
+			const float *ahead = graph_row(space, nodes[i + 4]);
+			uint32_t	limit = GRAPH_MIN(space->vectors->dim, 256);
+
+			for (k = 0; k < limit; k += 16)
+				graph_prefetch(ahead + k);
+		}
+		graph_load(space, graph_row(space, nodes[i]), origin, row);
+		norms[i] = space->kernels->dot(space->width, row, row);
+	}
+	graph_work(space, (uint64_t) n * width);
+}
+
+/*
+ * Squared distances between two blocks of rows of the same origin:
+ * out[i * ldout + j], never negative and never NaN.
+ */
+void
+graph_distances(GraphSpace *space,
+				const float *a, const float *anorm, uint32_t na,
+				const float *b, const float *bnorm, uint32_t nb,
+				float *out, size_t ldout)
+{
+	uint32_t	whole = nb & ~(uint32_t) (GRAPH_ALIGN_FLOATS - 1);
+	uint32_t	i;
+	uint32_t	j;
+	uint32_t	k;
+
+	space->kernels->dot_tile(space->width, a, space->width, na,
+							 b, space->width, nb, out, ldout);
+	for (i = 0; i < na; i++)
+	{
+		float	   *row = out + i * ldout;
+		float		norm = anorm[i];
+
+		for (j = 0; j < whole; j += GRAPH_ALIGN_FLOATS)
+		{
+			float	   *restrict to = row + j;
+			const float *restrict from = bnorm + j;
+
+			for (k = 0; k < GRAPH_ALIGN_FLOATS; k++)
+			{
+				float		d = (norm + from[k]) - 2.0f * to[k];
+
+				to[k] = d > 0.0f ? d : 0.0f;
+			}
+		}
+		for (; j < nb; j++)
+		{
+			float		d = (norm + bnorm[j]) - 2.0f * row[j];
+
+			row[j] = d > 0.0f ? d : 0.0f;
+		}
+	}
+	graph_work(space, (uint64_t) na * nb * space->width);
+}
+
+/*
+ * The node nearest to the mean of the rows.
+ */
+uint32_t
+graph_central_node(GraphSpace *space)
+{
+	const GraphHost *host = space->host;
+	uint32_t	width = space->width;
+	double	   *sum = graph_alloc(host, width, sizeof(double));
+	float	   *mean = graph_alloc(host, width, sizeof(float));
+	float	   *rows = graph_alloc(host, (size_t) SPACE_BLOCK * width,
+								   sizeof(float));
+	float		norms[SPACE_BLOCK];
+	uint32_t	nodes[SPACE_BLOCK];
+	GraphEntry	best = UINT64_MAX;
+	uint32_t	i;
+	uint32_t	k;
+
+	memset(sum, 0, width * sizeof(double));
+	for (i = 0; i < space->n; i++)
+	{
+		graph_load(space, graph_row(space, i), NULL, rows);
+		for (k = 0; k < width; k++)
+			sum[k] += rows[k];
+		graph_work(space, 2 * (uint64_t) width);
+	}
+	for (k = 0; k < width; k++)
+		mean[k] = (float) (sum[k] / space->n);
+
+	for (i = 0; i < space->n; i += SPACE_BLOCK)
+	{
+		uint32_t	m = GRAPH_MIN(SPACE_BLOCK, space->n - i);
+
+		for (k = 0; k < m; k++)
+			nodes[k] = i + k;
+		graph_gather(space, mean, nodes, m, rows, norms);
+		for (k = 0; k < m; k++)
+		{
+			GraphEntry	entry = graph_entry_make(norms[k], i + k);
+
+			best = GRAPH_MIN(best, entry);
+		}
+	}
+	graph_release(host, rows);
+	graph_release(host, mean);
+	graph_release(host, sum);
+	return graph_entry_node(best);
+}
+
+/* Hash of the values of a row; -0 hashes as 0. */
+static uint32_t
+row_hash(const float *x, uint32_t dim)
+{
+	uint64_t	lane[4] = {1, 2, 3, 4};
+	uint32_t	i;
+
+	for (i = 0; i < dim; i++)
+	{
+		float		value = x[i] + 0.0f;
+		uint32_t	bits;
+
+		memcpy(&bits, &value, sizeof(bits));
+		lane[i & 3] = (lane[i & 3] ^ bits) * UINT64_C(0x9E3779B97F4A7C15);
+		lane[i & 3] ^= lane[i & 3] >> 29;
+	}
+	lane[0] = lane[0] * 31 + lane[1];
+	lane[0] = lane[0] * 31 + lane[2];
+	lane[0] = lane[0] * 31 + lane[3];
+	return (uint32_t) (lane[0] ^ (lane[0] >> 32));
+}
+
+static bool
+rows_equal(const float *a, const float *b, uint32_t dim)
+{
+	uint32_t	i;
+
+	for (i = 0; i < dim; i++)
+		if (a[i] != b[i])
+			return false;
+	return true;
+}
+
+/*
+ * Find the distinct rows: rows[] receives the first row of every group of
+ * equal ones in increasing order, next_equal[row] the next row of the same
+ * group, or GRAPH_NO_NODE.  Both have room for all rows.  Returns the number
+ * of groups.
+ */
+uint32_t
+graph_distinct_rows(GraphSpace *space, uint32_t *rows, uint32_t *next_equal)
+{
+	const GraphHost *host = space->host;
+	uint32_t	dim = space->vectors->dim;
+	uint32_t	n = space->n;
+	size_t		size = 16;
+	uint64_t   *table;			/* hash << 32 | first row + 1 */
+	uint32_t	distinct = 0;
+	uint32_t	i;
+
+	while (size < (size_t) n * 2)
+		size *= 2;
+	table = graph_alloc(host, size, sizeof(uint64_t));
+	memset(table, 0, size * sizeof(uint64_t));
+	for (i = 0; i < n; i++)
+	{
+		const float *x = graph_row(space, i);
+		uint32_t	hash = row_hash(x, dim);
+		size_t		slot = ((size_t) hash * 0x9E3779B1u) & (size - 1);
+
+		next_equal[i] = GRAPH_NO_NODE;
+		for (;; slot = (slot + 1) & (size - 1))
+		{
+			uint32_t	first = (uint32_t) table[slot];
+
+			if (first == 0)
+			{
+				table[slot] = ((uint64_t) hash << 32) | (i + 1);
+				rows[distinct++] = i;
+				break;
+			}
+			if ((uint32_t) (table[slot] >> 32) == hash &&
+				rows_equal(x, graph_row(space, first - 1), dim))
+			{
+				next_equal[i] = next_equal[first - 1];
+				next_equal[first - 1] = i;
+				break;
+			}
+		}
+		graph_work(space, 4 * (uint64_t) dim);
+	}
+	graph_release(host, table);
+	return distinct;
+}
