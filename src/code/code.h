@@ -78,12 +78,12 @@ typedef struct CodeParams
 extern uint32_t code_rotated_dim(uint32_t dim);
 
 /*
- * Rotation: four rounds of sign flip, fast Hadamard transform of the largest
- * power of two (first and last part in turn) and Givens rotation of the
- * halves ("FHT-Kac", RaBitQ-Library); orthonormal, fixed by the seed, the
- * same on every machine up to rounding.  code_rotation_init fills
- * code_rotation_size bytes; code_rotate reads dim floats and writes rotdim.
- * in and out must not overlap.
+ * Rotation: four rounds of sign flip and fast Hadamard transform of the
+ * largest power of two (first and last part in turn), after every second one
+ * a Givens rotation of the halves (see rotation.c; after the "FHT-Kac" of
+ * RaBitQ-Library).  Orthonormal, fixed by the seed, the same on every machine
+ * up to rounding.  code_rotation_init fills code_rotation_size bytes; code_rotate
+ * reads dim floats and writes rotdim.  in and out must not overlap.
  */
 typedef struct CodeRotation CodeRotation;
 

@@ -58,6 +58,15 @@ code_query_size(const CodeParams *params)
 	return CODE_QUERY_HEADER + tables;
 }
 
+/* The larger one; infinite as soon as a value is NaN. */
+static inline float
+larger(float largest, float value)
+{
+	if (!(value <= FLT_MAX))
+		return INFINITY;
+	return value > largest ? value : largest;
+}
+
 /*
  * The number of steps in one unit, for values of which the largest magnitude
  * shall be `steps` steps; *half_step gets half a step.  Both become 0 if
@@ -106,8 +115,7 @@ init_lut(CodeQuery *query, const float *q)
 		float		range = fabsf(q[i]) + fabsf(q[i + 1]) +
 			fabsf(q[i + 2]) + fabsf(q[i + 3]);
 
-		if (!(range <= widest))
-			widest = range;
+		widest = larger(widest, range);
 	}
 	scale = set_step(query, widest, 255) * (1 << LUT_FRACTION_BITS);
 
@@ -153,10 +161,7 @@ init_values(CodeQuery *query, const float *q)
 	uint32_t	f;
 
 	for (i = 0; i < query->coded; i++)
-	{
-		if (!(fabsf(q[i]) <= largest))
-			largest = fabsf(q[i]);
-	}
+		largest = larger(largest, fabsf(q[i]));
 	scale = set_step(query, largest, 127);
 
 	for (i = 0; i < query->coded; i++)
