@@ -15,7 +15,8 @@
  * that is, a query at o is estimated to be at distance 0 of o.  A coordinate
  * at a border hardly counts in <x, r>, a wrong one does.  With f from the
  * stored factor, this checks code and factor at once; then the stored add is
- * compared with its formula.
+ * compared with its formula.  (Where r lies almost outside of the coded
+ * coordinates, f is bounded: there a fresh code decides after all.)
  *
  * That needs the rotated vectors of both ends of every edge.  A node is
  * the neighbour of many, so they are kept in a table by id modulo its size,
@@ -41,6 +42,18 @@
 #define AUX_TOLERANCE		1e-4
 #define HALF_STEP			5.97e-8 /* between subnormal float16 */
 
+/* Scalar products over an edge from c to o: r = o - c, x its decoded row. */
+typedef struct EdgeSums
+{
+	double		rr;
+	double		rc;
+	double		cc;
+	double		oo;
+	double		xr;
+	double		xc;
+	double		xx;
+} EdgeSums;
+
 static void check_node(FngCheck *check, BlockNumber block, uint32 slot,
 					   uint8 level, char *bytes);
 static const float *check_vector(FngCheck *check, BlockNumber block,
@@ -58,6 +71,9 @@ static void check_codes(FngCheck *check, BlockNumber block, uint32 slot,
 static void check_code(FngCheck *check, BlockNumber block, uint32 slot,
 					   uint32 target, double scale, double add, uint16 mul,
 					   const uint8 *row);
+static void sum_edge(const CodeParams *params, const float *c, const float *o,
+					 const uint8 *row, EdgeSums *sums);
+static double encoded_length(FngCheck *check, const float *o);
 static void begin_points(FngCheck *check);
 static void read_point(FngCheck *check, uint32 id, float *point);
 static const float *get_point(FngCheck *check, uint32 id);
@@ -344,65 +360,90 @@ check_code(FngCheck *check, BlockNumber block, uint32 slot, uint32 target,
 		   double scale, double add, uint16 mul, const uint8 *row)
 {
 	const FngLayout *layout = &check->map.layout;
-	const CodeParams *params = &layout->code;
-	const float *c = check->origin;
 	const float *o = get_point(check, target);
 	bool		l2 = layout->form == CODE_L2;
-	double		middle = ((1 << params->bits) - 1) / 2.0;
 	double		factor = -scale * half_to_float(mul) / (l2 ? 2 : 1);
 	double		factor_step = scale * HALF_STEP;
-	double		rr = 0;
-	double		rc = 0;
-	double		cc = 0;
-	double		oo = 0;
-	double		xr = 0;
-	double		xc = 0;
-	double		xx = 0;
+	EdgeSums	sums;
 	double		noise;
+	double		allowed;
 	double		expected;
 	double		reach;
 
+	sum_edge(&layout->code, check->origin, o, row, &sums);
+
+	/* beyond the squares of float32 there is nothing to compare */
+	if (sums.cc + sums.oo + sums.rr > FLT_MAX / 16 ||
+		(sums.rr > 0 && sums.rr < FLT_MIN * 1e6))
+		return;
+
+	noise = POINT_TOLERANCE * (sqrt(sums.cc) + sqrt(sums.oo));
+	allowed = CODE_TOLERANCE * sums.rr + factor_step * fabs(sums.xr) +
+		4 * noise * sqrt(sums.rr) + noise * noise;
+	if (!(fabs(factor * sums.xr - sums.rr) <= allowed) &&
+		!(fabs(factor * sums.xr - encoded_length(check, o)) <= allowed))
+		fng_check_corrupted(check, block, slot,
+							"code of the edge to node %u gives the length %g instead of %g",
+							target, factor * sums.xr, sums.rr);
+
+	/* xc is a sum with cancellation: allow for its terms, not for itself */
+	reach = sqrt(sums.xx * sums.cc);
+	if (l2)
+		expected = sums.rr + 2 * factor * sums.xc;
+	else
+		expected = factor * sums.xc - sums.rc;
+	if (!(fabs(add - expected) <= CODE_TOLERANCE * (sums.rr + fabs(factor) * reach) +
+		  factor_step * reach + noise * (noise + sqrt(sums.rr) + sqrt(sums.cc))))
+		fng_check_corrupted(check, block, slot,
+							"additive factor of the edge to node %u is %g instead of %g",
+							target, add, expected);
+}
+
+/* All sums over the coordinates of an edge from c to o, in double. */
+static void
+sum_edge(const CodeParams *params, const float *c, const float *o,
+		 const uint8 *row, EdgeSums *sums)
+{
+	uint32		mask = (1 << params->bits) - 1;
+
+	memset(sums, 0, sizeof(*sums));
 	for (uint32 i = 0; i < params->rotdim; i++)
 	{
 		double		r = (double) o[i] - c[i];
 
-		rr += r * r;
-		rc += r * c[i];
-		cc += (double) c[i] * c[i];
-		oo += (double) o[i] * o[i];
+		sums->rr += r * r;
+		sums->rc += r * c[i];
+		sums->cc += (double) c[i] * c[i];
+		sums->oo += (double) o[i] * o[i];
 		if (i < params->coded)
 		{
 			uint32		bit = i * params->bits;
-			double		x = ((row[bit / 8] >> (bit % 8)) & ((1 << params->bits) - 1)) - middle;
+			double		x = ((row[bit / 8] >> (bit % 8)) & mask) - mask / 2.0;
 
-			xr += x * r;
-			xc += x * c[i];
-			xx += x * x;
+			sums->xr += x * r;
+			sums->xc += x * c[i];
+			sums->xx += x * x;
 		}
 	}
+}
 
-	/* beyond the squares of float32 there is nothing to compare */
-	if (cc + oo + rr > FLT_MAX / 16 || (rr > 0 && rr < FLT_MIN * 1e6))
-		return;
+/*
+ * f <x, r> as code_encode makes it here and now.  It differs from |r|^2 where
+ * r lies almost outside of the coded coordinates, and f is bounded.
+ */
+static double
+encoded_length(FngCheck *check, const float *o)
+{
+	const FngLayout *layout = &check->map.layout;
+	uint8	   *row = palloc(layout->row_bytes);
+	EdgeSums	sums;
+	float		add;
+	float		mul;
 
-	noise = POINT_TOLERANCE * (sqrt(cc) + sqrt(oo));
-	if (!(fabs(factor * xr - rr) <= CODE_TOLERANCE * rr + factor_step * fabs(xr) +
-		  4 * noise * sqrt(rr) + noise * noise))
-		fng_check_corrupted(check, block, slot,
-							"code of the edge to node %u gives the length %g instead of %g",
-							target, factor * xr, rr);
-
-	/* xc is a sum with cancellation: allow for its terms, not for itself */
-	reach = (fabs(factor) + factor_step) * sqrt(xx * cc);
-	if (l2)
-		expected = rr + 2 * factor * xc;
-	else
-		expected = factor * xc - rc;
-	if (!(fabs(add - expected) <= CODE_TOLERANCE * (rr + reach) +
-		  factor_step * sqrt(xx * cc) + noise * (noise + sqrt(rr) + sqrt(cc))))
-		fng_check_corrupted(check, block, slot,
-							"additive factor of the edge to node %u is %g instead of %g",
-							target, add, expected);
+	code_encode(&layout->code, layout->form, check->origin, o, row, &add, &mul);
+	sum_edge(&layout->code, check->origin, o, row, &sums);
+	pfree(row);
+	return -mul / (layout->form == CODE_L2 ? 2 : 1) * sums.xr;
 }
 
 /* Take the memory of this file. */
