@@ -249,7 +249,9 @@ read_state_array(ArrayType *array, const char *caller,
 
 	if (ARR_NDIM(array) != 1 || ARR_DIMS(array)[0] < 1 ||
 		ARR_HASNULL(array) || ARR_ELEMTYPE(array) != FLOAT8OID)
-		elog(ERROR, "%s: expected state array", caller);
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s: expected state array", caller)));
 
 	*sum = values + 1;
 	*dim = ARR_DIMS(array)[0] - 1;

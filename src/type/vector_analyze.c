@@ -55,7 +55,7 @@ compute_vector_stats(VacAttrStatsP stats, AnalyzeAttrFetchFunc fetchfunc,
 	stats->stawidth = nonnull > 0 ? (int32) (width / nonnull) : 0;
 
 	/* vectors are as good as unique; negative means a share of the rows */
-	stats->stadistinct = -1.0f * (1.0f - stats->stanullfrac);
+	stats->stadistinct = nonnull > 0 ? -(1.0f - stats->stanullfrac) : 0;
 }
 
 /*

@@ -99,7 +99,7 @@ value_error(struct Node *context, const char *text, TextioStatus status,
 					 errmsg("infinite value not allowed in vector"),
 					 errdetail("Element %u is at position %d.",
 							   error->element, position),
-					 errhint("Use NULL for a vector that is not known.")));
+					 errhint("Elements must be finite numbers.")));
 			break;
 		default:
 			elog(ERROR, "unexpected parser status %d", (int) status);
