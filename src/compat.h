@@ -68,6 +68,11 @@ extern int no_such_variable
 	PG_MODULE_MAGIC
 #endif
 
+/* 18 writes it before the declaration. */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn		pg_attribute_noreturn()
+#endif
+
 /* 15 lets an extension reserve the prefix of its settings. */
 #if PG_VERSION_NUM < 150000
 #define MarkGUCPrefixReserved(prefix)	EmitWarningsOnPlaceholders(prefix)
@@ -129,6 +134,11 @@ compat_extend_relation(Relation relation, ForkNumber fork)
 	pgstat_count_index_scan((scan)->indexRelation)
 #define compat_vacuum_delay_point()		vacuum_delay_point()
 #define compat_analyze_delay_point()	vacuum_delay_point()
+#endif
+
+/* 18 has a prefix instead, which older versions cannot have. */
+#if PG_VERSION_NUM >= 180000
+#define pg_attribute_noreturn()	__attribute__((noreturn))
 #endif
 
 /* The heap of an index under VACUUM is known from 16 on. */
