@@ -33,7 +33,7 @@ typedef struct Vector
 #define VECTOR_SIZE(dim)	(offsetof(Vector, x) + sizeof(float) * (Size) (dim))
 
 /* Stops unless the size of a detoasted vector is that of its dimensions. */
-extern void vector_size_error(const Vector *vector) pg_attribute_noreturn();
+pg_noreturn extern void vector_size_error(const Vector *vector);
 
 static inline const Vector *
 vector_checked(const Vector *vector)
