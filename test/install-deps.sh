@@ -67,14 +67,19 @@ apt()
 	fi
 }
 
+# Do the package lists have it?
+offered()
+{
+	[ -n "$(apt-cache madison "$1" 2>/dev/null)" ]
+}
+
 # The newest supported version that the package lists offer.
 newest_offered()
 {
 	local version
 
 	for version in $(seq $newest_server -1 $oldest_server); do
-		if [ -n "$(apt-cache madison postgresql-$version 2>/dev/null)" ] &&
-			[ -n "$(apt-cache madison postgresql-server-dev-$version 2>/dev/null)" ]; then
+		if offered postgresql-$version && offered postgresql-server-dev-$version; then
 			echo "$version"
 			return
 		fi
@@ -103,24 +108,30 @@ install_server()
 	as_root rm -f "$dropin"
 }
 
-# Prints those of the named packages that are not installed.
+# Prints what of install_deps' lists is not there; the useful ones count where
+# they can be had.
 missing()
 {
 	local package
 
-	for package in "$@"; do
+	for package in "${needed[@]}"; do
 		installed "$package" || echo "$package"
 	done
+	for package in "${useful[@]}"; do
+		installed "$package" || ! offered "$package" || echo "$package"
+	done
+	find_pg_config >/dev/null || echo PostgreSQL
 }
 
 install_deps()
 {
-	local needed="make gcc libc6-dev" useful="" absent
+	local needed=(make gcc libc6-dev) useful=() package
 
 	if [ "$1" = test ]; then
-		needed+=" perl libipc-run-perl"
-		# to check the layout of the sources, and to load the large data sets
-		useful="pg-bsd-indent python3-h5py"
+		needed+=(perl libipc-run-perl)
+		# To check the layout of the sources (newer servers bring it along),
+		# and to load the large data sets
+		useful+=(pg-bsd-indent python3-h5py)
 	fi
 
 	if ! command -v dpkg-query >/dev/null; then
@@ -128,21 +139,20 @@ install_deps()
 			die "this is neither Debian nor Ubuntu: install PostgreSQL and its headers, and set PG_CONFIG"
 		return
 	fi
-	absent=$(missing $needed $useful)
-	if [ -z "$absent" ] && find_pg_config >/dev/null; then
+	if [ -z "$(missing)" ]; then
 		return
 	fi
 
-	echo "Installing what is missing:" $absent $(find_pg_config >/dev/null || echo PostgreSQL)
+	echo "Installing what is missing:" $(missing)
 	apt update || echo "warning: could not update the package lists" >&2
-	absent=$(missing $needed)
-	[ -z "$absent" ] || apt install --no-install-recommends $absent
-	for absent in $(missing $useful); do
-		apt install --no-install-recommends "$absent" ||
-			echo "warning: could not install $absent: what needs it will be skipped" >&2
+	for package in $(missing); do
+		if [ "$package" = PostgreSQL ]; then
+			install_server
+		else
+			apt install --no-install-recommends "$package" || die "could not install $package"
+		fi
 	done
-	find_pg_config >/dev/null || install_server
-	find_pg_config >/dev/null || die "PostgreSQL was installed, but cannot be found"
+	[ -z "$(missing)" ] || die "still missing: $(missing)"
 }
 
 if [ "${BASH_SOURCE[0]}" = "$0" ]; then

@@ -71,9 +71,10 @@ tap()
 	shift
 
 	timeout 900 "$@" >"$log" 2>&1 || status=$?
-	good=$(grep -E '^ok\b' "$log" | grep -vciE '# (skip|todo)')
-	skipped=$(grep -ciE '^(ok\b.*|1\.\.0 *)# skip' "$log")
-	bad=$(grep -cE '^not ok\b' "$log")
+	# prove says "ok" by itself about each file
+	good=$(grep -E '^ok .' "$log" | grep -vciE '# (skip|todo)')
+	skipped=$(grep -ciE '^(ok .*|1\.\.0 *)# skip' "$log")
+	bad=$(grep -cE '^not ok ' "$log")
 	plan=$(sed -n 's/^1\.\.\([0-9]*\).*/\1/p' "$log" | tail -n 1)
 	[ "$plan" = 0 ] && plan=$skipped
 	if [ $bad -eq 0 ]; then
@@ -86,7 +87,7 @@ tap()
 		$((good + bad)) $((SECONDS - start)) "$([ $skipped -eq 0 ] || echo ", $skipped skipped")"
 	if [ $bad -gt 0 ]; then
 		failures+=("$name: $bad")
-		grep -vE '^ok\b' "$log" | tail -n 60
+		grep -vE '^ok ' "$log" | tail -n 60
 		return 1
 	fi
 }
