@@ -514,3 +514,9 @@ CREATE FUNCTION descartes_index_stats(
 
 COMMENT ON FUNCTION descartes_index_check(regclass, boolean) IS 'raise an error if an fng index is damaged';
 COMMENT ON FUNCTION descartes_index_stats(regclass) IS 'size, graph, parameters and scan counters (of this session) of an fng index';
+
+CREATE FUNCTION descartes_index_recall(index regclass, queries integer DEFAULT 100, k integer DEFAULT 10)
+	RETURNS float8
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION descartes_index_recall(regclass, integer, integer) IS 'recall of an fng index against an exact scan, on its own rows';

@@ -32,6 +32,7 @@
 #include "access/generic_xlog.h"
 #include "access/transam.h"
 #include "nodes/execnodes.h"
+#include "nodes/pathnodes.h"
 #include "storage/bufmgr.h"
 #include "storage/itemptr.h"
 #include "utils/relcache.h"
@@ -244,6 +245,9 @@ typedef FngVectorPageData *FngVectorPage;
 #define FNG_TOP_NODES		1024
 #define FNG_MAX_LEVEL_RATIO	64
 
+/* search_res_cnt of an index that was built without rows to calibrate on. */
+#define FNG_UNCALIBRATED_LIST_SIZE	64
+
 /* ------------------------------------------------------------------------
  * In memory
  * ------------------------------------------------------------------------
@@ -360,13 +364,18 @@ extern void fng_coded_vector(const FngLayout *layout, const float *value,
 							 float aux, float *out);
 extern void fng_code_point(const FngIndex *index, const float *coded, float *out);
 
+/* meta.c */
+extern void fng_meta_init(FngMetaPageData *meta, Relation index,
+						  const FngOpclass *opclass);
+extern void fng_meta_write_page(Page page, const FngMetaPageData *meta);
+extern void fng_read_meta(Relation index, FngMetaPageData *meta);
+
 /* page.c */
+extern void fng_report_bad_page(Relation index, BlockNumber block,
+								const char *what) pg_attribute_noreturn();
 extern void fng_page_init(Page page, FngPageKind kind, uint8 level);
 extern void fng_check_page(Relation index, Buffer buffer, FngPageKind kind);
 extern Buffer fng_extend(Relation index, ForkNumber fork);
-extern void fng_meta_init(FngMetaPageData *meta, Relation index, const FngOpclass *opclass, uint32 dim);
-extern void fng_meta_write_page(Page page, const FngMetaPageData *meta);
-extern void fng_read_meta(Relation index, FngMetaPageData *meta);
 extern void fng_read_vector_chain(Relation index, BlockNumber block, void *out,
 								  Size nbytes, BufferAccessStrategy strategy);
 extern BlockNumber fng_write_vector_chain(Relation index, uint32 owner,
@@ -400,7 +409,7 @@ typedef enum FngTidChain
 extern void fng_append_special_tid(Relation index, FngTidChain chain,
 								   ItemPointer tid, bool building);
 extern bool fng_append_node_tid(Relation index, const FngLayout *layout, uint32 id,
-								const float *value, ItemPointer tid, bool building);
+								ItemPointer tid, bool building);
 extern BlockNumber fng_copy_tid_page(Relation index, BlockNumber block, FngPageKind kind,
 									 ItemPointerData *tids, uint32 *ntids,
 									 BufferAccessStrategy strategy);
@@ -414,6 +423,7 @@ typedef struct FngEdge
 	const uint8 *row;			/* code */
 } FngEdge;
 
+extern float fng_encode_factors(const float *mul, uint32 n, uint16 *out);
 extern bool fng_node_usable(const FngLayout *layout, Page page, uint32 slot, uint8 level);
 extern void fng_slot_set_edges(const FngLayout *layout, char *slot,
 							   const FngEdge *edges, uint32 nedges);
@@ -421,7 +431,7 @@ extern bool fng_slot_add_pending(const FngLayout *layout, char *slot, const FngE
 extern uint32 fng_slot_edge_ids(const FngLayout *layout, const char *slot, uint32 *ids);
 extern bool fng_slot_has_edge(const FngLayout *layout, const char *slot, uint32 id);
 
-/* search.c */
+/* search.c; the rest of its interface is in search.h */
 typedef struct FngSearch FngSearch;
 
 /* A visited node. */
@@ -429,14 +439,9 @@ typedef struct FngFound
 {
 	double		score;			/* see fng_score */
 	uint32		id;
-	BlockNumber tid_chain;
+	BlockNumber tid_chain;		/* on upper levels: the id one level down */
 	ItemPointerData tid;
 } FngFound;
-
-extern FngSearch *fng_search_create(Relation index, MemoryContext parent);
-extern void fng_search_start(FngSearch *search, const float *query, uint32 list_size,
-							 float explore_factor);
-extern bool fng_search_next(FngSearch *search, FngFound *found);
 
 /* handler.c */
 extern void fng_init(void);
@@ -451,6 +456,7 @@ extern void fng_options_init(void);
 extern IndexScanDesc fng_beginscan(Relation index, int nkeys, int norderbys);
 extern void fng_rescan(IndexScanDesc scan, ScanKey keys, int nkeys,
 					   ScanKey orderbys, int norderbys);
+extern uint32 fng_default_list_size(const FngMetaPageData *meta);
 extern bool fng_gettuple(IndexScanDesc scan, ScanDirection direction);
 extern void fng_endscan(IndexScanDesc scan);
 extern IndexBuildResult *fng_build(Relation heap, Relation index, IndexInfo *info);

@@ -1,0 +1,127 @@
+/*-------------------------------------------------------------------------
+ *
+ * buildgraph.c
+ *	  CREATE INDEX: the levels and their graphs.
+ *
+ * Each level above the base is a random sample of the one below, by one ratio
+ * for all, chosen so that the top holds about TOP_TARGET nodes.  The top is
+ * scanned flat, so it has no edges.  Small tables have the base alone.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "build.h"
+#include "common/pg_prng.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+
+#define TOP_TARGET		512
+
+/* Fewer rows than this need no level above. */
+#define MIN_ROWS_FOR_LEVELS	512
+
+static void choose_levels(FngBuild *build);
+static void sample_level(FngBuild *build, uint32 level, uint32 n, pg_prng_state *prng);
+static void connect_level(FngBuild *build, FngLevel *level, const GraphVectors *vectors);
+static void order_base(FngBuild *build, FngLevel *base, const GraphVectors *vectors);
+
+void
+fng_build_graph(FngBuild *build)
+{
+	uint32		rotdim = build->layout.code.rotdim;
+	GraphVectors vectors;
+
+	choose_levels(build);
+
+	/* the levels between, on copies of their points */
+	for (uint32 l = 1; l + 1 < build->nlevels; l++)
+	{
+		FngLevel   *level = &build->levels[l];
+		float	   *points = build->host.alloc(build, mul_size(level->n, rotdim * sizeof(float)));
+
+		for (uint32 i = 0; i < level->n; i++)
+			memcpy(points + (Size) i * rotdim,
+				   build->points + (Size) level->rows[i] * rotdim, rotdim * sizeof(float));
+		vectors = (GraphVectors) {points, rotdim, level->n, rotdim};
+		connect_level(build, level, &vectors);
+		build->host.release(build, points);
+	}
+
+	vectors = (GraphVectors) {build->points, rotdim, build->nrows, rotdim};
+	connect_level(build, &build->levels[0], &vectors);
+	order_base(build, &build->levels[0], &vectors);
+}
+
+static void
+choose_levels(FngBuild *build)
+{
+	pg_prng_state prng;
+	double		ratio;
+	uint32		nupper = 1;
+	double		n = build->nrows;
+
+	build->levels[0].n = build->nrows;
+	build->nlevels = 1;
+	if (build->nrows < MIN_ROWS_FOR_LEVELS)
+		return;
+
+	ratio = Max(4.0, n / TOP_TARGET);
+	while (ratio > FNG_MAX_LEVEL_RATIO && nupper < FNG_MAX_LEVELS - 1)
+		ratio = pow(n / TOP_TARGET, 1.0 / ++nupper);
+	build->meta.level_ratio = (uint32) rint(ratio);
+
+	pg_prng_seed(&prng, build->meta.seed);
+	for (uint32 l = 1; l <= nupper; l++)
+	{
+		n /= ratio;
+		sample_level(build, l, Max(1, (uint32) n), &prng);
+		build->nlevels++;
+	}
+}
+
+/*
+ * Choose n rows of the level below (Vitter's selection sampling keeps them in
+ * order).
+ */
+static void
+sample_level(FngBuild *build, uint32 l, uint32 n, pg_prng_state *prng)
+{
+	const FngLevel *below = &build->levels[l - 1];
+	FngLevel   *level = &build->levels[l];
+
+	level->n = n;
+	level->rows = MemoryContextAllocHuge(build->context, mul_size(n, sizeof(uint32)));
+	for (uint32 i = 0, taken = 0; taken < n; i++)
+	{
+		if (pg_prng_double(prng) * (below->n - i) < n - taken)
+			level->rows[taken++] = below->rows == NULL ? i : below->rows[i];
+	}
+}
+
+static void
+connect_level(FngBuild *build, FngLevel *level, const GraphVectors *vectors)
+{
+	uint32		max_degree = build->layout.max_degree;
+
+	level->edges.max_degree = max_degree;
+	level->edges.ids = MemoryContextAllocHuge(build->context,
+											  mul_size(level->n, max_degree * sizeof(uint32)));
+	level->edges.degree = MemoryContextAllocHuge(build->context,
+												 mul_size(level->n, sizeof(uint16)));
+	graph_build_layer(vectors, &build->graph, &build->host, &level->edges, &level->entry);
+}
+
+/* Put the base in the order in which a search is likely to want it. */
+static void
+order_base(FngBuild *build, FngLevel *base, const GraphVectors *vectors)
+{
+	base->order = MemoryContextAllocHuge(build->context, mul_size(base->n, sizeof(uint32)));
+	base->position = MemoryContextAllocHuge(build->context, mul_size(base->n, sizeof(uint32)));
+	graph_reorder(vectors, &base->edges, base->entry, build->layout.slots_per_page,
+				  &build->host, base->order);
+	for (uint32 i = 0; i < base->n; i++)
+		base->position[base->order[i]] = i;
+}

@@ -1,0 +1,266 @@
+/*-------------------------------------------------------------------------
+ *
+ * buildwrite.c
+ *	  CREATE INDEX: writing the graph.
+ *
+ * Blocks are handed out in order, so every id is known before the first page
+ * is written: the base, then each level above, each starting on a page of its
+ * own.  Then follow what hangs on nodes: vectors that slots cannot hold, TID
+ * pages of equal rows, the centre; the meta page is filled in last.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "build.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+
+static void assign_blocks(FngBuild *build);
+static uint32 level_id(const FngBuild *build, uint32 level, uint32 row);
+static uint32 level_row_of_base(const FngLevel *level, uint32 base_row);
+static void write_level(FngBuild *build, uint32 l);
+static void fill_slot(FngBuild *build, uint32 l, uint32 row, char *slot, uint8 *rows);
+static uint32 down_id(const FngBuild *build, uint32 l, uint32 row);
+static void write_vectors(FngBuild *build, uint32 l);
+static void write_duplicates(FngBuild *build);
+static void fill_meta(FngBuild *build);
+
+void
+fng_write_graph(FngBuild *build)
+{
+	uint64		total = 0;
+
+	assign_blocks(build);
+	for (uint32 l = 0; l < build->nlevels; l++)
+		total += build->levels[l].n;
+	fng_build_phase(FNG_PHASE_WRITE, total);
+
+	for (uint32 l = 0; l < build->nlevels; l++)
+		write_level(build, l);
+	if (!build->layout.vector_inline)
+	{
+		for (uint32 l = 0; l < build->nlevels; l++)
+			write_vectors(build, l);
+	}
+	write_duplicates(build);
+	fill_meta(build);
+}
+
+/* Replace the meta page of an index that nobody else can see yet. */
+void
+fng_rewrite_meta(Relation index, const FngMetaPageData *meta)
+{
+	Buffer		buffer = ReadBuffer(index, FNG_META_BLOCK);
+
+	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+	fng_meta_write_page(BufferGetPage(buffer), meta);
+	MarkBufferDirty(buffer);
+	UnlockReleaseBuffer(buffer);
+}
+
+static void
+assign_blocks(FngBuild *build)
+{
+	uint32		per_page = build->layout.slots_per_page;
+	uint64		block = RelationGetNumberOfBlocks(build->index);
+
+	for (uint32 l = 0; l < build->nlevels; l++)
+	{
+		build->levels[l].first_block = (BlockNumber) block;
+		block += (build->levels[l].n + per_page - 1) / per_page;
+	}
+	if (block * per_page >= FNG_NO_ID)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("index \"%s\" cannot hold %u nodes",
+						RelationGetRelationName(build->index), build->nrows),
+				 errhint("Partition the table.")));
+}
+
+/* The id that a row of a level gets. */
+static uint32
+level_id(const FngBuild *build, uint32 l, uint32 row)
+{
+	const FngLevel *level = &build->levels[l];
+
+	return level->first_block * build->layout.slots_per_page +
+		(level->position != NULL ? level->position[row] : row);
+}
+
+/* The row of a level that is this row of the base; rows are in order. */
+static uint32
+level_row_of_base(const FngLevel *level, uint32 base_row)
+{
+	uint32		low = 0;
+	uint32		high = level->n - 1;
+
+	if (level->rows == NULL)
+		return base_row;
+	while (low < high)
+	{
+		uint32		middle = low + (high - low) / 2;
+
+		if (level->rows[middle] < base_row)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	Assert(level->rows[low] == base_row);
+	return low;
+}
+
+/* Write all pages of a level; an upper level's pages form a chain. */
+static void
+write_level(FngBuild *build, uint32 l)
+{
+	const FngLayout *layout = &build->layout;
+	const FngLevel *level = &build->levels[l];
+	uint8	   *rows = palloc(layout->max_degree * layout->row_bytes);
+
+	for (uint32 first = 0; first < level->n; first += layout->slots_per_page)
+	{
+		uint32		n = Min(layout->slots_per_page, level->n - first);
+		Buffer		buffer;
+		Page		page;
+
+		CHECK_FOR_INTERRUPTS();
+		buffer = fng_extend(build->index, MAIN_FORKNUM);
+		if (BufferGetBlockNumber(buffer) != level->first_block + first / layout->slots_per_page)
+			elog(ERROR, "index \"%s\" grew during its build",
+				 RelationGetRelationName(build->index));
+		page = BufferGetPage(buffer);
+		fng_page_init(page, FNG_PAGE_NODE, l);
+		if (l > 0 && first > 0)
+			FngPageGetOpaque(page)->next = BufferGetBlockNumber(buffer) - 1;
+		for (uint32 i = 0; i < n; i++)
+			fill_slot(build, l,
+					  level->order != NULL ? level->order[first + i] : first + i,
+					  FngPageSlot(layout, page, i), rows);
+		MarkBufferDirty(buffer);
+		UnlockReleaseBuffer(buffer);
+		build->written += n;
+		fng_build_progress(build->written);
+	}
+	pfree(rows);
+}
+
+/* Fill one slot; "rows" is room for the codes of its edges. */
+static void
+fill_slot(FngBuild *build, uint32 l, uint32 row, char *slot, uint8 *rows)
+{
+	const FngLayout *layout = &build->layout;
+	const FngLevel *level = &build->levels[l];
+	uint32		base_row = level->rows == NULL ? row : level->rows[row];
+	const float *point = build->points + (Size) base_row * layout->code.rotdim;
+	FngNode		node = FngSlotNode(slot);
+	FngEdge		edges[FNG_MAX_DEGREE];
+	uint32		nedges = level->edges.ids == NULL ? 0 : level->edges.degree[row];
+
+	node->flags = FNG_NODE_LIVE;
+	node->vector = InvalidBlockNumber;
+	node->aux = build->aux[base_row];
+	if (l == 0)
+	{
+		node->tid = build->tids[base_row];
+		node->link = InvalidBlockNumber;
+	}
+	else
+	{
+		ItemPointerSetInvalid(&node->tid);
+		node->link = down_id(build, l, row);
+	}
+	if (layout->vector_inline)
+		fng_build_value(build, base_row, FngSlotVector(layout, slot));
+
+	for (uint32 i = 0; i < nedges; i++)
+	{
+		uint32		to = level->edges.ids[(Size) row * level->edges.max_degree + i];
+		uint32		to_base = level->rows == NULL ? to : level->rows[to];
+
+		edges[i].id = level_id(build, l, to);
+		edges[i].row = rows + i * layout->row_bytes;
+		code_encode(&layout->code, layout->form, point,
+					build->points + (Size) to_base * layout->code.rotdim,
+					rows + i * layout->row_bytes, &edges[i].add, &edges[i].mul);
+	}
+	fng_slot_set_edges(layout, slot, edges, nedges);
+}
+
+static uint32
+down_id(const FngBuild *build, uint32 l, uint32 row)
+{
+	return level_id(build, l - 1,
+					level_row_of_base(&build->levels[l - 1], build->levels[l].rows[row]));
+}
+
+/* Give each node of a level its vector pages. */
+static void
+write_vectors(FngBuild *build, uint32 l)
+{
+	const FngLayout *layout = &build->layout;
+	const FngLevel *level = &build->levels[l];
+	float	   *value = palloc(layout->vector_bytes);
+
+	for (uint32 i = 0; i < level->n; i++)
+	{
+		uint32		row = level->order != NULL ? level->order[i] : i;
+		uint32		id = level_id(build, l, row);
+		BlockNumber chain;
+		Buffer		buffer;
+
+		CHECK_FOR_INTERRUPTS();
+		fng_build_value(build, level->rows == NULL ? row : level->rows[row], value);
+		chain = fng_write_vector_chain(build->index, id, value, layout->vector_bytes, true);
+		buffer = ReadBuffer(build->index, FngIdBlock(layout, id));
+		LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+		FngSlotNode(FngPageSlot(layout, BufferGetPage(buffer), FngIdSlot(layout, id)))->vector = chain;
+		MarkBufferDirty(buffer);
+		UnlockReleaseBuffer(buffer);
+	}
+	pfree(value);
+}
+
+static void
+write_duplicates(FngBuild *build)
+{
+	for (uint32 i = 0; i < build->nduplicates; i++)
+	{
+		FngDuplicate *duplicate = &build->duplicates[i];
+
+		CHECK_FOR_INTERRUPTS();
+		if (!fng_append_node_tid(build->index, &build->layout,
+								 level_id(build, 0, duplicate->row), &duplicate->tid, true))
+			elog(ERROR, "node of duplicate row vanished during the build of index \"%s\"",
+				 RelationGetRelationName(build->index));
+	}
+}
+
+static void
+fill_meta(FngBuild *build)
+{
+	const FngLayout *layout = &build->layout;
+	FngMetaPageData meta;
+
+	/* NULL and NaN rows have changed the page since it was written */
+	fng_read_meta(build->index, &meta);
+	meta.ip_norm = build->meta.ip_norm;
+	meta.level_ratio = build->meta.level_ratio;
+	meta.nlevels = build->nlevels;
+	meta.entry = level_id(build, 0, build->levels[0].entry);
+	meta.epoch++;
+	if (build->nlevels > 1)
+		meta.top_nodes = build->levels[build->nlevels - 1].n;
+	for (uint32 l = 1; l < build->nlevels; l++)
+	{
+		const FngLevel *level = &build->levels[l];
+
+		meta.level_head[l] = level->first_block + (level->n - 1) / layout->slots_per_page;
+	}
+	if (build->centre != NULL)
+		meta.centre = fng_write_vector_chain(build->index, FNG_NO_ID, build->centre,
+											 layout->code.rotdim * sizeof(float), true);
+	fng_rewrite_meta(build->index, &meta);
+	build->meta = meta;
+}

@@ -1,0 +1,119 @@
+/*-------------------------------------------------------------------------
+ *
+ * finish.c
+ *	  CREATE INDEX: every node must be found by its own vector.
+ *
+ * That a node is reachable does not mean that a search gets there
+ * (algorithms.md section 4.4).  So each node is searched for with the codes
+ * as stored and a short list; where the search misses it, the nearest node
+ * that the search did visit gets an edge to it.  A repair may crowd out
+ * another edge, hence the rounds.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "build.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+
+/* A shorter list than any search that fills LIMIT 10 at good recall. */
+#define FIND_LIST_SIZE	32
+#define MAX_ROUNDS		4
+
+static bool find_or_link(FngInserter *inserter, uint32 id, float *value, float aux);
+static float read_node(FngInserter *inserter, uint32 id, float *value);
+
+void
+fng_make_findable(FngBuild *build)
+{
+	const FngLayout *layout = &build->layout;
+	uint32	   *missing;
+	uint32		nmissing = build->nrows;
+	FngInserter *inserter = fng_inserter_create(build->index, build->opclass, true,
+												build->context);
+	float	   *value = MemoryContextAlloc(inserter->context, layout->vector_bytes);
+
+	inserter->search = fng_search_create(build->index, inserter->context);
+	inserter->index = fng_search_index(inserter->search);
+	missing = MemoryContextAllocHuge(inserter->context,
+									 mul_size(nmissing, sizeof(uint32)));
+	for (uint32 i = 0; i < nmissing; i++)
+		missing[i] = build->levels[0].first_block * layout->slots_per_page + i;
+
+	for (int round = 0; round < MAX_ROUNDS && nmissing > 0; round++)
+	{
+		uint32		left = 0;
+
+		fng_build_phase(FNG_PHASE_FINDABILITY, nmissing);
+		for (uint32 i = 0; i < nmissing; i++)
+		{
+			MemoryContext old = MemoryContextSwitchTo(inserter->row_context);
+			float		aux = read_node(inserter, missing[i], value);
+
+			CHECK_FOR_INTERRUPTS();
+			if (!find_or_link(inserter, missing[i], value, aux))
+				missing[left++] = missing[i];
+			MemoryContextSwitchTo(old);
+			MemoryContextReset(inserter->row_context);
+			if (i % 256 == 0)
+				fng_build_progress(i);
+		}
+		nmissing = left;
+	}
+	ereport(DEBUG1,
+			(errmsg_internal("fng: %u nodes not found by their own vector", nmissing)));
+	MemoryContextDelete(inserter->context);
+}
+
+/*
+ * Search for a node by its vector.  Returns false if it was not visited; then
+ * it has got another edge.
+ */
+static bool
+find_or_link(FngInserter *inserter, uint32 id, float *value, float aux)
+{
+	FngVisit   *visits;
+	FngVisit   *nearest = NULL;
+	uint32		nvisits;
+	FngPoint	from;
+	FngPoint	to;
+
+	nvisits = fng_search_collect(inserter->search, value, aux, 0, FIND_LIST_SIZE, &visits);
+	if (fng_search_visited(inserter->search, id))
+		return true;
+	for (uint32 i = 0; i < nvisits; i++)
+	{
+		if (nearest == NULL || visits[i].score < nearest->score)
+			nearest = &visits[i];
+	}
+	if (nearest == NULL)
+		return false;
+	fng_point_init(inserter, &from, nearest->id, nearest->value, nearest->aux);
+	fng_point_init(inserter, &to, id, value, aux);
+	(void) fng_link_back(inserter, 0, &from, &to, true);
+	return false;
+}
+
+/* Read a node's vector; returns its aux. */
+static float
+read_node(FngInserter *inserter, uint32 id, float *value)
+{
+	const FngLayout *layout = &inserter->index->layout;
+	Buffer		buffer = ReadBuffer(inserter->relation, FngIdBlock(layout, id));
+	const char *slot;
+	BlockNumber chain;
+	float		aux;
+
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	slot = FngPageSlot(layout, BufferGetPage(buffer), FngIdSlot(layout, id));
+	aux = FngSlotNode(slot)->aux;
+	chain = FngSlotNode(slot)->vector;
+	if (layout->vector_inline)
+		memcpy(value, FngSlotVector(layout, slot), layout->vector_bytes);
+	UnlockReleaseBuffer(buffer);
+	if (!layout->vector_inline)
+		fng_read_vector_chain(inserter->relation, chain, value, layout->vector_bytes, NULL);
+	return aux;
+}

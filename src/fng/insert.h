@@ -1,0 +1,58 @@
+/*-------------------------------------------------------------------------
+ *
+ * insert.h
+ *	  Linking one more node into the graph, as aminsert and the build use it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DESCARTES_FNG_INSERT_H
+#define DESCARTES_FNG_INSERT_H
+
+#include "search.h"
+
+/* What the inserts of one statement, or a build, share. */
+typedef struct FngInserter
+{
+	Relation	relation;
+	bool		building;
+	const FngOpclass *opclass;
+	MemoryContext context;		/* lives as long as the inserter */
+	MemoryContext row_context;	/* reset for every row */
+	const FngIndex *index;		/* current for the row at hand */
+	FngSearch  *search;
+	GraphParams graph;
+} FngInserter;
+
+/*
+ * A node in the three shapes that linking needs: its stored value, its point
+ * of coded space, and that rotated.
+ */
+typedef struct FngPoint
+{
+	uint32		id;
+	float		aux;
+	const float *value;
+	const float *coded;
+	float	   *rotated;		/* NULL until needed */
+	float		dist;			/* squared, in coded space, to the node at hand */
+} FngPoint;
+
+/* insert.c */
+extern FngInserter *fng_inserter_create(Relation index, const FngOpclass *opclass,
+										bool building, MemoryContext parent);
+extern void fng_insert_value(FngInserter *inserter, Datum value, ItemPointer tid);
+extern void fng_check_value_dim(const FngMetaPageData *meta, uint32 dim);
+extern bool fng_same_vector(uint32 dim, const float *a, const float *b);
+
+/* link.c */
+extern void fng_point_init(FngInserter *inserter, FngPoint *point, uint32 id,
+						   const float *value, float aux);
+extern uint32 fng_choose_edges(FngInserter *inserter, FngPoint *node,
+							   FngPoint *candidates, uint32 ncandidates,
+							   uint32 protect_id, FngPoint **chosen);
+extern void fng_make_edges(FngInserter *inserter, FngPoint *node, FngPoint **chosen,
+						   uint32 nchosen, FngEdge *edges);
+extern bool fng_link_back(FngInserter *inserter, uint8 level, FngPoint *from,
+						  FngPoint *to, bool force);
+
+#endif							/* DESCARTES_FNG_INSERT_H */

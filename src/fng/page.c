@@ -1,0 +1,189 @@
+/*-------------------------------------------------------------------------
+ *
+ * page.c
+ *	  Pages of the index: initialization, extension, checked reading, changes
+ *	  and chains of vector pages.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "fng.h"
+#include "storage/lmgr.h"
+#include "utils/rel.h"
+
+/*
+ * Make an empty page of a kind.  All kinds but the meta page leave no hole:
+ * what lies between pd_lower and pd_upper is not logged (rule 6 of
+ * postgres.md).
+ */
+void
+fng_page_init(Page page, FngPageKind kind, uint8 level)
+{
+	FngPageOpaque opaque;
+
+	PageInit(page, BLCKSZ, sizeof(FngPageOpaqueData));
+	if (kind != FNG_PAGE_META)
+		((PageHeader) page)->pd_lower = ((PageHeader) page)->pd_upper;
+	opaque = FngPageGetOpaque(page);
+	opaque->next = InvalidBlockNumber;
+	opaque->owner = FNG_NO_ID;
+	opaque->kind = kind;
+	opaque->level = level;
+	opaque->unused = 0;
+	opaque->version = FNG_FORMAT_VERSION;
+	opaque->page_id = FNG_PAGE_ID;
+}
+
+/*
+ * Raise an error unless the buffer, locked by the caller, holds a page of the
+ * kind expected.
+ */
+void
+fng_check_page(Relation index, Buffer buffer, FngPageKind kind)
+{
+	Page		page = BufferGetPage(buffer);
+
+	if (PageIsNew(page))
+		fng_report_bad_page(index, BufferGetBlockNumber(buffer), "is all zeros");
+	if (PageGetSpecialSize(page) != sizeof(FngPageOpaqueData) ||
+		FngPageGetOpaque(page)->page_id != FNG_PAGE_ID)
+		fng_report_bad_page(index, BufferGetBlockNumber(buffer), "is not a page of an fng index");
+	if (FngPageGetOpaque(page)->kind != kind)
+		fng_report_bad_page(index, BufferGetBlockNumber(buffer), "is of an unexpected kind");
+}
+
+/* Stop: the index is corrupted.  what continues "block %u". */
+void
+fng_report_bad_page(Relation index, BlockNumber block, const char *what)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INDEX_CORRUPTED),
+			 errmsg("index \"%s\" is corrupted: block %u %s",
+					RelationGetRelationName(index), block, what),
+			 errhint("Please REINDEX it.")));
+}
+
+/*
+ * Add a page to the fork.  Returns its buffer, locked exclusively; the page
+ * is all zeros.
+ */
+Buffer
+fng_extend(Relation index, ForkNumber fork)
+{
+	return compat_extend_relation(index, fork);
+}
+
+/*
+ * Start a change.  Between begin and finish the caller registers up to
+ * MAX_GENERIC_XLOG_PAGES buffers that it holds locked exclusively; the locks
+ * and pins stay the caller's.  While an index is being built nobody else sees
+ * it and all pages are logged at the end, so then pages change in place.
+ */
+void
+fng_change_begin(FngChange *change, Relation index, bool building)
+{
+	change->index = index;
+	change->xlog = building ? NULL : GenericXLogStart(index);
+	change->nbuffers = 0;
+}
+
+/* The page to modify.  is_new if the page is to be initialized. */
+Page
+fng_change_page(FngChange *change, Buffer buffer, bool is_new)
+{
+	Assert(change->nbuffers < MAX_GENERIC_XLOG_PAGES);
+	change->buffers[change->nbuffers++] = buffer;
+	if (change->xlog != NULL)
+		return GenericXLogRegisterBuffer(change->xlog, buffer,
+										 is_new ? GENERIC_XLOG_FULL_IMAGE : 0);
+	return BufferGetPage(buffer);
+}
+
+void
+fng_change_finish(FngChange *change)
+{
+	if (change->xlog != NULL)
+		GenericXLogFinish(change->xlog);
+	else
+	{
+		for (int i = 0; i < change->nbuffers; i++)
+			MarkBufferDirty(change->buffers[i]);
+	}
+}
+
+/* Forget a change; not possible while building, where pages change at once. */
+void
+fng_change_abort(FngChange *change)
+{
+	if (change->xlog != NULL)
+		GenericXLogAbort(change->xlog);
+}
+
+/*
+ * Read nbytes from a chain of vector pages.  Holds one share lock at a time;
+ * the caller holds no lock of a page.
+ */
+void
+fng_read_vector_chain(Relation index, BlockNumber block, void *out, Size nbytes,
+					  BufferAccessStrategy strategy)
+{
+	char	   *to = out;
+
+	while (nbytes > 0)
+	{
+		Buffer		buffer;
+		FngVectorPage piece;
+		Size		here;
+
+		if (!BlockNumberIsValid(block))
+			fng_report_bad_page(index, FNG_META_BLOCK, "leads to a vector that ends early");
+		buffer = ReadBufferExtended(index, MAIN_FORKNUM, block, RBM_NORMAL, strategy);
+		LockBuffer(buffer, BUFFER_LOCK_SHARE);
+		fng_check_page(index, buffer, FNG_PAGE_VECTOR);
+		piece = FngPageGetVector(BufferGetPage(buffer));
+		here = Min(nbytes, (Size) FNG_VECTOR_BYTES_PER_PAGE);
+		if (piece->nbytes != here)
+			fng_report_bad_page(index, block, "holds a piece of a vector of the wrong length");
+		memcpy(to, piece->bytes, here);
+		block = FngPageGetOpaque(BufferGetPage(buffer))->next;
+		UnlockReleaseBuffer(buffer);
+		to += here;
+		nbytes -= here;
+	}
+}
+
+/*
+ * Write bytes to a new chain of vector pages, the last page first, so that
+ * every page that is linked exists.  Returns the first block.  A crash leaves
+ * pages whose owner does not point back.
+ */
+BlockNumber
+fng_write_vector_chain(Relation index, uint32 owner, const void *bytes,
+					   Size nbytes, bool building)
+{
+	Size		npieces = (nbytes + FNG_VECTOR_BYTES_PER_PAGE - 1) / FNG_VECTOR_BYTES_PER_PAGE;
+	BlockNumber next = InvalidBlockNumber;
+
+	while (npieces-- > 0)
+	{
+		Size		start = npieces * FNG_VECTOR_BYTES_PER_PAGE;
+		Buffer		buffer = fng_extend(index, MAIN_FORKNUM);
+		FngChange	change;
+		Page		page;
+		FngVectorPage piece;
+
+		fng_change_begin(&change, index, building);
+		page = fng_change_page(&change, buffer, true);
+		fng_page_init(page, FNG_PAGE_VECTOR, 0);
+		FngPageGetOpaque(page)->next = next;
+		FngPageGetOpaque(page)->owner = owner;
+		piece = FngPageGetVector(page);
+		piece->nbytes = Min(nbytes - start, (Size) FNG_VECTOR_BYTES_PER_PAGE);
+		memcpy(piece->bytes, (const char *) bytes + start, piece->nbytes);
+		fng_change_finish(&change);
+		next = BufferGetBlockNumber(buffer);
+		UnlockReleaseBuffer(buffer);
+	}
+	return next;
+}

@@ -1,0 +1,351 @@
+/*-------------------------------------------------------------------------
+ *
+ * recall.c
+ *	  Measuring the recall of an index by its own rows: calibration and
+ *	  descartes_index_recall.
+ *
+ * Queries are the vectors of nodes drawn at random, each excluded from its
+ * own answer.  One pass over all pages gives the true distance of the k-th
+ * nearest; an answer counts as right if it is at most that far.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <float.h>
+#include <math.h>
+
+#include "build.h"
+#include "common/pg_prng.h"
+#include "inspect.h"
+#include "miscadmin.h"
+#include "scan.h"
+#include "utils/acl.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/rls.h"
+
+#define CALIBRATION_QUERIES	200
+#define CALIBRATION_K		10
+#define CALIBRATION_TARGET	0.995
+#define MIN_LIST_SIZE		10
+#define MAX_LIST_SIZE		2000
+
+/*
+ * Rows are easier to find than queries that are not in the index, since some
+ * node's edges were chosen for them; measured in src/README.
+ */
+#define CALIBRATION_MARGIN	1.25
+
+typedef struct Controls
+{
+	Relation	index;
+	const FngLayout *layout;
+	uint32		n;
+	uint32		k;
+	uint32	   *ids;			/* n */
+	float	   *queries;		/* n * dim */
+	double	   *nearest;		/* n * k true scores, each a max-heap's array
+								 * kept sorted */
+} Controls;
+
+static void check_select(const FngInspection *inspection);
+static void choose_controls(Controls *controls, pg_prng_state *prng);
+static bool take_control(Controls *controls, BlockNumber block, uint32 slot);
+static void find_truth(Controls *controls, bool report);
+static void offer(double *nearest, uint32 k, double score);
+static double measure(Controls *controls, FngSearch *search, uint32 list_size);
+
+PGDLLEXPORT PG_FUNCTION_INFO_V1(descartes_index_recall);
+
+/*
+ * Find the list size that reaches the target on control rows and note it in
+ * *meta, with the recall measured.  Small indexes are answered exactly by the
+ * sweep whatever it is.
+ */
+void
+fng_calibrate(Relation index, FngMetaPageData *meta)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "fng calibration",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	FngSearch  *search = fng_search_create(index, context);
+	pg_prng_state prng;
+	Controls	controls = {0};
+	uint32		low = MIN_LIST_SIZE;
+	uint32		high = MIN_LIST_SIZE;
+	double		recall;
+
+	pg_prng_seed(&prng, meta->seed + 1);
+	controls.index = index;
+	controls.layout = &fng_search_index(search)->layout;
+	controls.n = CALIBRATION_QUERIES;
+	controls.k = CALIBRATION_K;
+	fng_build_phase(FNG_PHASE_CALIBRATE, RelationGetNumberOfBlocks(index));
+	choose_controls(&controls, &prng);
+	if (controls.n > 0)
+	{
+		find_truth(&controls, true);
+
+		/* double, then bisect to a step of a sixteenth */
+		while ((recall = measure(&controls, search, high)) < CALIBRATION_TARGET &&
+			   high < MAX_LIST_SIZE)
+		{
+			low = high;
+			high = Min(MAX_LIST_SIZE, high * 2);
+		}
+		while (high - low > Max(1, low / 16))
+		{
+			uint32		middle = low + (high - low) / 2;
+			double		here = measure(&controls, search, middle);
+
+			if (here < CALIBRATION_TARGET)
+				low = middle;
+			else
+			{
+				high = middle;
+				recall = here;
+			}
+		}
+		meta->calibrated_search_res_cnt = (uint32) ceil(high * CALIBRATION_MARGIN);
+		meta->calibrated_recall = (float) recall;
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+}
+
+/*
+ * descartes_index_recall(index regclass, queries int, k int) returns float8
+ *
+ * Recall at the session's search_res_cnt, or the index's own.  NULL if the
+ * index has fewer than two rows.
+ */
+Datum
+descartes_index_recall(PG_FUNCTION_ARGS)
+{
+	int32		nqueries = PG_GETARG_INT32(1);
+	int32		k = PG_GETARG_INT32(2);
+	FngInspection inspection;
+	FngSearch  *search;
+	Controls	controls = {0};
+	uint32		list_size = descartes_search_res_cnt;
+	double		recall = 0;
+
+	if (nqueries < 1 || nqueries > 100000)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("number of queries must be between 1 and 100000")));
+	if (k < 1 || k > 10000)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("k must be between 1 and 10000")));
+
+	fng_inspect_begin(&inspection, PG_GETARG_OID(0), AccessShareLock);
+	check_select(&inspection);
+	search = fng_search_create(inspection.index, CurrentMemoryContext);
+	controls.index = inspection.index;
+	controls.layout = &fng_search_index(search)->layout;
+	controls.n = nqueries;
+	controls.k = k;
+	choose_controls(&controls, &pg_global_prng_state);
+	if (controls.n > 0)
+	{
+		find_truth(&controls, false);
+		if (list_size == 0)
+			list_size = fng_default_list_size(&fng_search_index(search)->meta);
+		recall = measure(&controls, search, list_size);
+	}
+	fng_search_free(search);
+	fng_inspect_end(&inspection);
+	if (controls.n == 0 || isnan(recall))
+		PG_RETURN_NULL();
+	PG_RETURN_FLOAT8(recall);
+}
+
+/*
+ * The answer says something about the rows, so the caller must be allowed to
+ * read them all.
+ */
+static void
+check_select(const FngInspection *inspection)
+{
+	Oid			heapid = RelationGetRelid(inspection->heap);
+
+	if (pg_class_aclcheck(heapid, inspection->caller, ACL_SELECT) != ACLCHECK_OK)
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE,
+					   RelationGetRelationName(inspection->heap));
+	if (check_enable_rls(heapid, inspection->caller, true) == RLS_ENABLED)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("cannot measure recall of index \"%s\" under row-level security",
+						RelationGetRelationName(inspection->index))));
+}
+
+/*
+ * Draw up to controls->n different live nodes and read their vectors; sets
+ * controls->n to the number found.
+ */
+static void
+choose_controls(Controls *controls, pg_prng_state *prng)
+{
+	const FngLayout *layout = controls->layout;
+	BlockNumber nblocks = RelationGetNumberOfBlocks(controls->index);
+	uint32		wanted = controls->n;
+	uint64		tries = (uint64) wanted * 20;
+
+	controls->ids = palloc(mul_size(wanted, sizeof(uint32)));
+	controls->queries = MemoryContextAllocHuge(CurrentMemoryContext,
+											   mul_size(wanted, layout->vector_bytes));
+	controls->n = 0;
+	if (nblocks <= FNG_META_BLOCK + 1)
+		return;
+	while (controls->n < wanted && tries-- > 0)
+	{
+		BlockNumber block = pg_prng_uint64_range(prng, FNG_META_BLOCK + 1, nblocks - 1);
+		uint32		slot = pg_prng_uint64_range(prng, 0, layout->slots_per_page - 1);
+		bool		known = false;
+
+		CHECK_FOR_INTERRUPTS();
+		for (uint32 i = 0; i < controls->n && !known; i++)
+			known = controls->ids[i] == FngMakeId(layout, block, slot);
+		if (!known && take_control(controls, block, slot))
+			controls->n++;
+	}
+}
+
+/* Read the node's vector into the next place.  False if it has no row. */
+static bool
+take_control(Controls *controls, BlockNumber block, uint32 slot)
+{
+	const FngLayout *layout = controls->layout;
+	Buffer		buffer = ReadBuffer(controls->index, block);
+	Page		page = BufferGetPage(buffer);
+	float	   *query = controls->queries + (Size) controls->n * layout->dim;
+	BlockNumber chain = InvalidBlockNumber;
+	bool		usable;
+
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	usable = fng_node_usable(layout, page, slot, 0) &&
+		(FngSlotNode(FngPageSlot(layout, page, slot))->flags & FNG_NODE_LIVE) != 0;
+	if (usable && layout->vector_inline)
+		memcpy(query, FngSlotVector(layout, FngPageSlot(layout, page, slot)),
+			   layout->vector_bytes);
+	else if (usable)
+		chain = FngSlotNode(FngPageSlot(layout, page, slot))->vector;
+	UnlockReleaseBuffer(buffer);
+	if (!usable)
+		return false;
+	if (!layout->vector_inline)
+		fng_read_vector_chain(controls->index, chain, query, layout->vector_bytes, NULL);
+	controls->ids[controls->n] = FngMakeId(layout, block, slot);
+	return true;
+}
+
+/* One pass over all nodes for the true k nearest of every control. */
+static void
+find_truth(Controls *controls, bool report)
+{
+	const FngLayout *layout = controls->layout;
+	const DistanceKernels *kernels = distance_kernels();
+	BufferAccessStrategy strategy = GetAccessStrategy(BAS_BULKREAD);
+	BlockNumber nblocks = RelationGetNumberOfBlocks(controls->index);
+	float	   *chained = layout->vector_inline ? NULL : palloc(layout->vector_bytes);
+	PGAlignedBlock page;
+
+	controls->nearest = MemoryContextAllocHuge(CurrentMemoryContext,
+											   mul_size(controls->n, controls->k * sizeof(double)));
+	for (Size i = 0; i < (Size) controls->n * controls->k; i++)
+		controls->nearest[i] = DBL_MAX;
+
+	for (BlockNumber block = FNG_META_BLOCK + 1; block < nblocks; block++)
+	{
+		Buffer		buffer;
+
+		CHECK_FOR_INTERRUPTS();
+		if (report && block % 64 == 0)
+			fng_build_progress(block);
+		buffer = ReadBufferExtended(controls->index, MAIN_FORKNUM, block, RBM_NORMAL, strategy);
+		LockBuffer(buffer, BUFFER_LOCK_SHARE);
+		memcpy(page.data, BufferGetPage(buffer), BLCKSZ);
+		UnlockReleaseBuffer(buffer);
+		for (uint32 i = 0; i < layout->slots_per_page; i++)
+		{
+			char	   *slot = FngPageSlot(layout, page.data, i);
+			const float *value = FngSlotVector(layout, slot);
+
+			if (!fng_node_usable(layout, page.data, i, 0) ||
+				!(FngSlotNode(slot)->flags & FNG_NODE_LIVE))
+				continue;
+			if (chained != NULL)
+			{
+				fng_read_vector_chain(controls->index, FngSlotNode(slot)->vector, chained,
+									  layout->vector_bytes, strategy);
+				value = chained;
+			}
+			for (uint32 q = 0; q < controls->n; q++)
+			{
+				if (controls->ids[q] != FngMakeId(layout, block, i))
+					offer(controls->nearest + (Size) q * controls->k, controls->k,
+						  fng_score(layout, kernels, controls->queries + (Size) q * layout->dim,
+									0, value, 0));
+			}
+		}
+	}
+	FreeAccessStrategy(strategy);
+}
+
+/* Keep the k least scores, sorted. */
+static void
+offer(double *nearest, uint32 k, double score)
+{
+	uint32		at = k - 1;
+
+	if (!(score < nearest[at]))
+		return;
+	while (at > 0 && score < nearest[at - 1])
+	{
+		nearest[at] = nearest[at - 1];
+		at--;
+	}
+	nearest[at] = score;
+}
+
+/*
+ * The share of the true neighbours that a search finds; NaN if there are
+ * none.  Where the graph search gives up the sweep would be exact.
+ */
+static double
+measure(Controls *controls, FngSearch *search, uint32 list_size)
+{
+	uint64		right = 0;
+	uint64		total = 0;
+
+	for (uint32 q = 0; q < controls->n; q++)
+	{
+		const double *nearest = controls->nearest + (Size) q * controls->k;
+		uint32		there = 0;
+		uint32		returned = 0;
+		FngFound	found;
+
+		while (there < controls->k && nearest[there] < DBL_MAX)
+			there++;
+		total += there;
+		CHECK_FOR_INTERRUPTS();
+		fng_search_start(search, controls->queries + (Size) q * controls->layout->dim,
+						 list_size, (float) descartes_search_explore_factor);
+		while (returned < there)
+		{
+			if (!fng_search_next(search, &found))
+			{
+				right += there - returned;
+				break;
+			}
+			if (found.id == controls->ids[q])
+				continue;
+			returned++;
+			if (found.score <= nearest[there - 1])
+				right++;
+		}
+	}
+	return total == 0 ? NAN : (double) right / total;
+}
