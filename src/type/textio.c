@@ -76,12 +76,49 @@ is_digit(char ch)
 	return (unsigned char) (ch - '0') < 10;
 }
 
-/* Appends the digits at p to *mantissa, modulo 2^64; returns what follows. */
+/*
+ * Reads eight digits at once, within a register (after Lemire, "Quickly
+ * parsing eight digits", 2018); returns false if p has fewer.
+ */
+static inline bool
+eight_digits(const char *p, const char *limit, uint32_t *value)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	uint64_t	chunk;
+
+	if (limit - p < 8)
+		return false;
+	memcpy(&chunk, p, sizeof(chunk));
+
+	/* every byte from 0 to 9, or a high bit is set in what follows */
+	chunk -= UINT64_C(0x3030303030303030);
+	if (((chunk | (chunk + UINT64_C(0x7676767676767676))) &
+		 UINT64_C(0x8080808080808080)) != 0)
+		return false;
+
+	/* pairs, then fours and eight */
+	chunk = chunk * 10 + (chunk >> 8);
+	*value = (uint32_t)
+		(((chunk & UINT64_C(0x000000ff000000ff)) * UINT64_C(0x000f424000000064) +
+		  ((chunk >> 16) & UINT64_C(0x000000ff000000ff)) * UINT64_C(0x0000271000000001)) >> 32);
+	return true;
+#else
+	return false;
+#endif
+}
+
+/*
+ * Appends the digits at p to *mantissa, modulo 2^64; returns what follows.
+ * The text has a NUL at limit.
+ */
 static inline const char *
-collect_digits(const char *p, uint64_t *mantissa)
+collect_digits(const char *p, const char *limit, uint64_t *mantissa)
 {
 	uint64_t	m = *mantissa;
+	uint32_t	eight;
 
+	for (; eight_digits(p, limit, &eight); p += 8)
+		m = m * 100000000 + eight;
 	for (; is_digit(*p); p++)
 		m = m * 10 + (uint64_t) (*p - '0');
 	*mantissa = m;
@@ -164,7 +201,7 @@ convert_fast(uint64_t mantissa, int exponent, float *value)
  * something for strtof.
  */
 static inline const char *
-parse_fast(const char *p, float *value)
+parse_fast(const char *p, const char *limit, float *value)
 {
 	bool		negative = false;
 	uint64_t	mantissa = 0;
@@ -175,14 +212,15 @@ parse_fast(const char *p, float *value)
 	if (*p == '-' || *p == '+')
 		negative = *p++ == '-';
 
+	/* few digits before the point, by experience, and many after it */
 	digits = p;
-	p = collect_digits(p, &mantissa);
+	p = collect_digits(p, p, &mantissa);
 	ndigits = p - digits;
 	if (*p == '.')
 	{
 		const char *fraction = p + 1;
 
-		p = collect_digits(fraction, &mantissa);
+		p = collect_digits(fraction, limit, &mantissa);
 		ndigits += p - fraction;
 		if (p - fraction > FAST_MAX_POWER)
 			return NULL;
@@ -212,20 +250,22 @@ parse_fast(const char *p, float *value)
 }
 
 /*
- * Parses one number at text.  *end is set to what follows it.
+ * Parses one number at text, which has a NUL at limit.  *end is set to what
+ * follows the number.
  *
  * TEXTIO_UNEXPECTED means that no number starts here; *end is text then.
  * TEXTIO_RANGE, _NAN and _INFINITE set *end too.  Numbers too small for a
  * float become a subnormal or a zero, as float4in has it on most platforms.
  */
 TextioStatus
-textio_parse_float(const char *text, float *value, const char **end)
+textio_parse_float(const char *text, const char *limit, float *value,
+				   const char **end)
 {
 	char	   *stop;
 	float		result;
 	int			save_errno;
 
-	*end = parse_fast(text, value);
+	*end = parse_fast(text, limit, value);
 	if (*end != NULL)
 		return TEXTIO_OK;
 
@@ -266,16 +306,18 @@ stop_at(TextioStatus status, const char *text, const char *p, const char *end,
 }
 
 /*
- * Parses "[x,y,...]", NUL-terminated, into at most capacity values.
+ * Parses "[x,y,...]", of length bytes before its NUL, into at most capacity
+ * values.
  *
  * Returns TEXTIO_OK with the number of elements in *count; or what is wrong,
  * with *error telling where (*count and the values are undefined then).  All
  * text up to the error is ASCII, so that byte offsets are character offsets.
  */
 TextioStatus
-textio_parse_dense(const char *text, uint32_t capacity,
+textio_parse_dense(const char *text, size_t length, uint32_t capacity,
 				   float *values, uint32_t *count, TextioError *error)
 {
+	const char *limit = text + length;
 	const char *p = skip_space(text);
 	uint32_t	n = 0;
 
@@ -294,7 +336,7 @@ textio_parse_dense(const char *text, uint32_t capacity,
 		if (n == capacity)
 			return stop_at(TEXTIO_TOO_MANY, text, p, p, n + 1, error);
 
-		status = textio_parse_float(p, &values[n], &end);
+		status = textio_parse_float(p, limit, &values[n], &end);
 		n++;
 		if (status != TEXTIO_OK)
 		{

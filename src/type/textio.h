@@ -45,11 +45,11 @@ typedef struct TextioError
 #define TEXTIO_PRINT_SIZE(count)	((size_t) (count) * 16 + 3)
 
 extern bool textio_is_space(char ch);
-extern TextioStatus textio_parse_float(const char *text, float *value,
-									   const char **end);
-extern TextioStatus textio_parse_dense(const char *text, uint32_t capacity,
-									   float *values, uint32_t *count,
-									   TextioError *error);
+extern TextioStatus textio_parse_float(const char *text, const char *limit,
+									   float *value, const char **end);
+extern TextioStatus textio_parse_dense(const char *text, size_t length,
+									   uint32_t capacity, float *values,
+									   uint32_t *count, TextioError *error);
 extern size_t textio_print_dense(const float *values, uint32_t count,
 								 char *out);
 

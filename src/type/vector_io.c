@@ -114,13 +114,15 @@ descartes_vector_in(PG_FUNCTION_ARGS)
 {
 	char	   *text = PG_GETARG_CSTRING(0);
 	int32		typmod = PG_GETARG_INT32(2);
-	Size		capacity = Min(TEXTIO_MAX_ELEMENTS(strlen(text)), VECTOR_MAX_DIM);
+	Size		length = strlen(text);
+	Size		capacity = Min(TEXTIO_MAX_ELEMENTS(length), VECTOR_MAX_DIM);
 	Vector	   *result = (Vector *) palloc(VECTOR_SIZE(capacity));
 	uint32		dim;
 	TextioError error;
 	TextioStatus status;
 
-	status = textio_parse_dense(text, (uint32) capacity, result->x, &dim, &error);
+	status = textio_parse_dense(text, length, (uint32) capacity, result->x,
+								&dim, &error);
 	if (unlikely(status != TEXTIO_OK))
 	{
 		pfree(result);
