@@ -233,7 +233,7 @@ random_number(char *out, size_t size)
 static void
 random_text(char *out, size_t size, int max_elements, int mutations)
 {
-	static const char alphabet[] = "[],.+-0123456789eExXnNaAiIfF \t\v(\377";
+	static const char alphabet[] = "[],.+-/:;0123456789eExXnNaAiIfF \t\v(\200\377";
 	int			elements = 1 + random_below(max_elements);
 	size_t		length;
 
