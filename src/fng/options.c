@@ -174,5 +174,12 @@ fng_options(Datum reloptions, bool validate)
 				 errdetail("Valid values are 0 and those between \"%d\" and \"%d\".",
 						   FNG_MIN_NEIGHBOR_CNT, FNG_MAX_NEIGHBOR_CNT)));
 
+	/* Scripts may set what a later build makes use of. */
+	if (validate && options->space_partition)
+		ereport(WARNING,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("option \"%s\" has no effect in this version",
+						"space_partition")));
+
 	return (bytea *) options;
 }
