@@ -68,33 +68,38 @@ COMMENT ON TYPE vector IS 'single-precision vector';
 
 -- distances
 
+CREATE FUNCTION vector_distance_support(internal) RETURNS internal
+	AS 'MODULE_PATHNAME', 'descartes_vector_distance_support' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+COMMENT ON FUNCTION vector_distance_support(internal) IS 'planner support for distances';
+
 CREATE FUNCTION l2_distance(vector, vector) RETURNS double precision
 	AS 'MODULE_PATHNAME', 'descartes_vector_l2_distance'
-	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 20;
+	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 50 SUPPORT vector_distance_support;
 
 CREATE FUNCTION inner_product(vector, vector) RETURNS double precision
 	AS 'MODULE_PATHNAME', 'descartes_vector_inner_product'
-	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 20;
+	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 50 SUPPORT vector_distance_support;
 
 CREATE FUNCTION cosine_distance(vector, vector) RETURNS double precision
 	AS 'MODULE_PATHNAME', 'descartes_vector_cosine_distance'
-	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 20;
+	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 50 SUPPORT vector_distance_support;
 
 CREATE FUNCTION l1_distance(vector, vector) RETURNS double precision
 	AS 'MODULE_PATHNAME', 'descartes_vector_l1_distance'
-	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 20;
+	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 50 SUPPORT vector_distance_support;
 
 CREATE FUNCTION vector_l2_squared_distance(vector, vector) RETURNS double precision
 	AS 'MODULE_PATHNAME', 'descartes_vector_l2_squared_distance'
-	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 20;
+	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 50 SUPPORT vector_distance_support;
 
 CREATE FUNCTION vector_negative_inner_product(vector, vector) RETURNS double precision
 	AS 'MODULE_PATHNAME', 'descartes_vector_negative_inner_product'
-	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 20;
+	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 50 SUPPORT vector_distance_support;
 
 CREATE FUNCTION vector_spherical_distance(vector, vector) RETURNS double precision
 	AS 'MODULE_PATHNAME', 'descartes_vector_spherical_distance'
-	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 20;
+	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 50 SUPPORT vector_distance_support;
 
 COMMENT ON FUNCTION l2_distance(vector, vector) IS 'Euclidean distance';
 COMMENT ON FUNCTION inner_product(vector, vector) IS 'inner product';

@@ -61,9 +61,35 @@ DROP TABLE t;
 RESET enable_hashjoin;
 RESET enable_mergejoin;
 
--- the planner knows that distances are not free
-SELECT min(procost) > 1 AS honest FROM pg_proc
-WHERE proname IN ('l2_distance', 'inner_product', 'cosine_distance', 'l1_distance') AND pronargs = 2;
+-- the planner knows what a distance costs: dimensions count, and storage more
+CREATE FUNCTION planned_cost(query text) RETURNS float8 AS $$
+DECLARE
+	plan json;
+BEGIN
+	EXECUTE 'EXPLAIN (FORMAT json) ' || query INTO plan;
+	RETURN plan->0->'Plan'->>'Total Cost';
+END
+$$ LANGUAGE plpgsql;
+CREATE TABLE t (a vector(3), b vector(400), c vector(1000), d vector(1000), e vector);
+ALTER TABLE t ALTER d SET STORAGE plain;
+CREATE FUNCTION distance_cost(expression text) RETURNS float8 LANGUAGE sql AS $$
+	SELECT planned_cost('SELECT ' || expression || ' FROM t') - planned_cost('SELECT FROM t')
+$$;
+SELECT distance_cost('a <-> a') < distance_cost('b <-> b') AS dimensions,
+	distance_cost('d <-> d') * 10 < distance_cost('c <-> c') AS plain,
+	distance_cost('l2_distance(c, c)') = distance_cost('c <-> c') AS function,
+	distance_cost('e <=> array_fill(0, ARRAY[400])::vector') < distance_cost('e <=> array_fill(0, ARRAY[1000])::vector') AS constant,
+	distance_cost('e <-> e') > distance_cost('a <-> a') AS unknown,
+	distance_cost('(SELECT s.c <#> t.c FROM t s LIMIT 1)') > distance_cost('d <#> d') AS outer_level,
+	distance_cost('a <+> NULL') < distance_cost('a <+> a') AS folded;
+PREPARE q(vector) AS SELECT c <-> $1 FROM t;
+SET plan_cache_mode = force_generic_plan;
+SELECT planned_cost('EXECUTE q(NULL)') > planned_cost('SELECT d <-> d FROM t') AS parameter;
+RESET plan_cache_mode;
+DEALLOCATE q;
+DROP FUNCTION distance_cost;
+DROP FUNCTION planned_cost;
+DROP TABLE t;
 
 -- arithmetic
 SELECT '[1,2,3]'::vector + '[4,5,6]', '[1,2,3]'::vector - '[4,5,6]', '[1,2,3]'::vector * '[4,5,6]',

@@ -5,7 +5,8 @@
  *
  * Files: vector.c (allocation and checks), vector_io.c (input and output),
  * vector_ops.c (distances, arithmetic and other functions), vector_order.c
- * (comparison and hashing), vector_cast.c, vector_agg.c, vector_analyze.c.
+ * (comparison and hashing), vector_cast.c, vector_agg.c, vector_analyze.c
+ * (statistics), vector_support.c (costs).
  *
  *-------------------------------------------------------------------------
  */
