@@ -48,8 +48,11 @@
 #include "utils/selfuncs.h"
 #include "utils/spccache.h"
 
-/* Nodes expanded per place of the candidate list. */
-#define EXPANSIONS_PER_RESULT	1.2
+/*
+ * Nodes expanded per place of the candidate list: measured 1.0 for random
+ * vectors of 3 dimensions, 1.8 for word vectors of 100.
+ */
+#define EXPANSIONS_PER_RESULT	1.5
 
 /* When a scan stops expanding and sweeps; see search.c. */
 #define SWEEP_SHARE				8
@@ -161,14 +164,19 @@ init_model(FngCostModel *model, PlannerInfo *root, IndexPath *path,
 
 	model->root = root;
 	model->loop_count = Max(loop_count, 1.0);
-	model->rows = Max(index->tuples, 1.0);
-	model->nodes = model->rows;
 	model->pages = Max(index->pages, 1);
+	model->rows = index->tuples;
 
-	/* rows with equal vectors share nodes, and statistics may be old */
+	/* statistics may be old; and rows with equal vectors share nodes */
 	if (meta.slots_per_page > 0)
-		model->nodes = Min(model->nodes,
-						   (double) model->pages * meta.slots_per_page);
+	{
+		model->rows = Min(model->rows, (model->pages - 1.0) * FNG_TIDS_PER_PAGE);
+		model->nodes = Min(model->rows, (model->pages - 1.0) * meta.slots_per_page);
+	}
+	else
+		model->nodes = model->rows;
+	model->rows = Max(model->rows, 1.0);
+	model->nodes = Max(model->nodes, 1.0);
 
 	model->list_size = fng_default_list_size(&meta);
 	if (descartes_search_res_cnt > 0)
