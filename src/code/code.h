@@ -52,9 +52,9 @@
 
 #include "../distance/distance.h"
 
-#define CODE_LANES			32		/* neighbours in a full block */
-#define CODE_HALF_LANES		16		/* neighbours in a half block */
-#define CODE_DIM_ALIGN		16		/* rotated and coded dimensions */
+#define CODE_LANES			32	/* neighbours in a full block */
+#define CODE_HALF_LANES		16	/* neighbours in a half block */
+#define CODE_DIM_ALIGN		16	/* rotated and coded dimensions */
 
 typedef enum CodeForm
 {

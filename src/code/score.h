@@ -22,38 +22,35 @@
 #define CODE_QUERY_HEADER	64	/* tables start here */
 #define CODE_QUERY_PAD		64	/* the longest vector */
 
-/*
- * Kernels take the query's tables as described at CodeQuery.  lanes is 16 or
- * 32.
- */
+/* lanes is 16 or 32; for the tables of a query see CodeQuery. */
 typedef struct CodeScorer
 {
-	/* B = 1 */
+	/* Fill the tables, the offset and the step; B = 1, and B = 2, 4, 8. */
+	void		(*init_lut) (CodeQuery *query, const float *q);
+	void		(*init_values) (CodeQuery *query, const float *q);
+	/* Scores of a block; B = 1, and B = 2, 4, 8. */
 	void		(*fastscan) (const CodeQuery *query, const uint8_t *block,
 							 uint32_t lanes, float *out);
-	/* B = 2, 4, 8 */
 	void		(*dot) (const CodeQuery *query, const uint8_t *block,
 						uint32_t lanes, float *out);
-	/* B = 2, 4, 8: sum of code * query of a row */
+	/* The sum of a row; B = 2, 4, 8. */
 	int32_t		(*dot_row) (const CodeQuery *query, const uint8_t *row);
-	/* see code_estimate */
+	/* See code_estimate. */
 	void		(*estimate) (uint32_t n, float base, float scale,
 							 const float *add, const uint16_t *mul,
 							 const float *score, float *est);
 } CodeScorer;
 
 /*
- * The header of a prepared query.  The tables that follow it at
- * CODE_QUERY_HEADER:
+ * The header of a prepared query.  At CODE_QUERY_HEADER follow, in steps of
+ * 2 * half_step,
  *
- * B = 1: for each group of four coordinates the 16 sums of its coordinates
- * with signs as in the code, minus the least of them, in steps of
- * 2 * half_step: one byte each.  CODE_QUERY_PAD zeros follow.
+ * B = 1: for each group of four coordinates, the sums of the coordinates with
+ * the signs of each of the 16 codes, minus the least of them: 16 bytes.
  *
- * B = 2, 4, 8: the coordinates in steps of 2 * half_step, as int8.  Then the
- * same once more, but ordered like the fields of a row's bytes: plane f holds
- * coordinates f, f + 8 / B, f + 2 * 8 / B, ..., padded with zeros to
- * code_plane_bytes.
+ * B = 2, 4, 8: the coordinates, as int8.
+ *
+ * CODE_QUERY_PAD zeros follow.
  */
 struct CodeQuery
 {
@@ -76,27 +73,24 @@ code_query_values(const CodeQuery *query)
 	return (const int8_t *) query + CODE_QUERY_HEADER;
 }
 
-static inline size_t
-code_plane_bytes(uint32_t coded, uint32_t bits)
-{
-	size_t		bytes = (size_t) coded * bits / 8;
-
-	return (bytes + CODE_QUERY_PAD - 1) / CODE_QUERY_PAD * CODE_QUERY_PAD;
-}
-
-/* The first plane. */
-static inline const int8_t *
-code_query_planes(const CodeQuery *query)
-{
-	return code_query_values(query) + query->coded;
-}
-
 static inline float
 code_score_of_sum(const CodeQuery *query, uint32_t sum)
 {
 	return (float) (int32_t) (2 * sum - (uint32_t) query->offset) *
 		query->half_step;
 }
+
+/* Preparation of the query; the levels of AVX-512 take the one of AVX2. */
+extern void code_scalar_init_lut(CodeQuery *query, const float *q);
+extern void code_scalar_init_values(CodeQuery *query, const float *q);
+#ifdef SIMD_X86_64
+extern void code_avx2_init_lut(CodeQuery *query, const float *q);
+extern void code_avx2_init_values(CodeQuery *query, const float *q);
+#endif
+#ifdef SIMD_AARCH64
+extern void code_neon_init_lut(CodeQuery *query, const float *q);
+extern void code_neon_init_values(CodeQuery *query, const float *q);
+#endif
 
 extern const CodeScorer code_scorer_scalar;
 #ifdef SIMD_X86_64

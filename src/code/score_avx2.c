@@ -146,6 +146,29 @@ dot4(int bits, Ints sum, Bytes codes, Bytes values)
 											  _mm256_srai_epi16(values, 8)));
 }
 
+/* 4 or 16 bytes become words or ints, whose fields are then moved apart. */
+SCORE_TARGET static inline CODE_ALWAYS_INLINE Bytes
+row_codes(int bits, const uint8_t *row, uint32_t n)
+{
+	__m128i		bytes;
+	Bytes		v;
+
+	if (bits == 8)
+		return n == BYTES_LEN ? bytes_load(row) : bytes_load_part(row, n);
+	if (bits == 4)
+	{
+		bytes = n == BYTES_LEN ? _mm_loadu_si128((const __m128i *) row) :
+			_mm_loadl_epi64((const __m128i *) row);
+		v = _mm256_cvtepu8_epi16(bytes);
+		return bytes_field(_mm256_or_si256(v, _mm256_slli_epi16(v, 4)), 0, 4);
+	}
+	bytes = n == BYTES_LEN ? _mm_loadl_epi64((const __m128i *) row) :
+		_mm_cvtsi32_si128((int) code_load_le32(row));
+	v = _mm256_cvtepu8_epi32(bytes);
+	v = _mm256_or_si256(v, _mm256_slli_epi32(v, 12));
+	return bytes_field(_mm256_or_si256(v, _mm256_slli_epi32(v, 6)), 0, 2);
+}
+
 typedef Ints Dot;
 
 SCORE_TARGET static inline Dot
@@ -169,13 +192,17 @@ dot_add(int bits, Dot *dot, const Bytes *codes, const Bytes *values)
 	if (bits == 8)
 	{
 		code_for(g, 4)
+		{
 			*dot = dot4(bits, *dot, codes[g], values[g]);
+		}
 		return;
 	}
 	sums = _mm256_maddubs_epi16(codes[0], values[0]);
 	code_for(g, 3)
+	{
 		sums = _mm256_add_epi16(sums, _mm256_maddubs_epi16(codes[g + 1],
 														   values[g + 1]));
+	}
 	*dot = _mm256_add_epi32(*dot, _mm256_madd_epi16(sums, _mm256_set1_epi16(1)));
 }
 
@@ -220,6 +247,8 @@ avx2_estimate(uint32_t n, float base, float scale,
 }
 
 const CodeScorer code_scorer_avx2 = {
+	.init_lut = code_avx2_init_lut,
+	.init_values = code_avx2_init_values,
 	.fastscan = avx2_fastscan,
 	.dot = avx2_dot,
 	.dot_row = avx2_dot_row,

@@ -57,19 +57,25 @@ dot_add(int bits, Dot *dot, const Bytes *codes, const Bytes *values)
 	if (bits == 8)
 	{
 		code_for(g, 4)
+		{
 			*dot = dot4(bits, *dot, codes[g], values[g]);
+		}
 		return;
 	}
 	sums = _mm512_maddubs_epi16(codes[0], values[0]);
 	code_for(g, 3)
+	{
 		sums = _mm512_add_epi16(sums, _mm512_maddubs_epi16(codes[g + 1],
 														   values[g + 1]));
+	}
 	*dot = _mm512_add_epi32(*dot, _mm512_madd_epi16(sums, _mm512_set1_epi16(1)));
 }
 
 #include "score_template.h"
 
 const CodeScorer code_scorer_avx512 = {
+	.init_lut = code_avx2_init_lut,
+	.init_values = code_avx2_init_values,
 	.fastscan = avx512_fastscan,
 	.dot = avx512_dot,
 	.dot_row = avx512_dot_row,

@@ -46,6 +46,26 @@ bytes_field(Bytes v, int shift, int bits)
 	return v;
 }
 
+/* Fields of a byte are moved apart to the bytes of a word or an int. */
+SCORE_TARGET static inline CODE_ALWAYS_INLINE Bytes
+row_codes(int bits, const uint8_t *row, uint32_t n)
+{
+	uint32_t	nbytes = n * (uint32_t) bits / 8;
+	uint64_t	mask = nbytes < 64 ? (UINT64_C(1) << nbytes) - 1 : UINT64_MAX;
+	Bytes		v;
+
+	if (bits == 8)
+		return _mm512_maskz_loadu_epi8(mask, row);
+	if (bits == 4)
+	{
+		v = _mm512_cvtepu8_epi16(_mm256_maskz_loadu_epi8((__mmask32) mask, row));
+		return bytes_field(_mm512_or_si512(v, _mm512_slli_epi16(v, 4)), 0, 4);
+	}
+	v = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8((__mmask16) mask, row));
+	v = _mm512_or_si512(v, _mm512_slli_epi32(v, 12));
+	return bytes_field(_mm512_or_si512(v, _mm512_slli_epi32(v, 6)), 0, 2);
+}
+
 SCORE_TARGET static inline Ints
 ints_zero(void)
 {
@@ -132,8 +152,8 @@ fold_lanes(Bytes all, Bytes odd, Ints *ints)
 
 SCORE_TARGET static void
 SCORE(estimate) (uint32_t n, float base, float scale,
-				   const float *add, const uint16_t *mul,
-				   const float *score, float *est)
+				 const float *add, const uint16_t *mul,
+				 const float *score, float *est)
 {
 	uint32_t	i;
 
@@ -147,9 +167,9 @@ SCORE(estimate) (uint32_t n, float base, float scale,
 		factor = _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask, mul + i));
 		factor = _mm512_mul_ps(_mm512_set1_ps(scale), factor);
 		sum = _mm512_add_ps(_mm512_set1_ps(base),
-				   			_mm512_maskz_loadu_ps(mask, add + i));
+							_mm512_maskz_loadu_ps(mask, add + i));
 		sum = _mm512_fmadd_ps(factor, _mm512_maskz_loadu_ps(mask, score + i),
-				   			  sum);
+							  sum);
 		_mm512_mask_storeu_ps(est + i, mask, sum);
 	}
 }

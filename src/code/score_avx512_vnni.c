@@ -36,7 +36,9 @@ dot_zero(void)
 	Dot			dot;
 
 	code_for(g, 4)
+	{
 		dot.part[g] = ints_zero();
+	}
 	return dot;
 }
 
@@ -51,12 +53,16 @@ SCORE_TARGET static inline CODE_ALWAYS_INLINE void
 dot_add(int bits, Dot *dot, const Bytes *codes, const Bytes *values)
 {
 	code_for(g, 4)
+	{
 		dot->part[g] = dot4(bits, dot->part[g], codes[g], values[g]);
+	}
 }
 
 #include "score_template.h"
 
 const CodeScorer code_scorer_avx512_vnni = {
+	.init_lut = code_avx2_init_lut,
+	.init_values = code_avx2_init_values,
 	.fastscan = avx512_vnni_fastscan,
 	.dot = avx512_vnni_dot,
 	.dot_row = avx512_vnni_dot_row,

@@ -48,7 +48,7 @@ static inline CODE_ALWAYS_INLINE Bytes
 bytes_field(Bytes v, int shift, int bits)
 {
 	if (shift > 0)
-		v = vshlq_u8(v, vdupq_n_s8((int8_t) -shift));
+		v = vshlq_u8(v, vdupq_n_s8((int8_t) (0 - shift)));
 	if (shift + bits < 8)
 		v = vandq_u8(v, vdupq_n_u8((uint8_t) ((1 << bits) - 1)));
 	return v;
@@ -135,6 +135,32 @@ bytes_repeat4(const int8_t *p)
 	return vreinterpretq_u8_u32(vdupq_n_u32(four));
 }
 
+/* Bytes are repeated for each of their fields, and these moved down. */
+static inline CODE_ALWAYS_INLINE Bytes
+row_codes(int bits, const uint8_t *row, uint32_t n)
+{
+	static const int8_t shifts4[16] = {0, -4, 0, -4, 0, -4, 0, -4,
+	0, -4, 0, -4, 0, -4, 0, -4};
+	static const int8_t shifts2[16] = {0, -2, -4, -6, 0, -2, -4, -6,
+	0, -2, -4, -6, 0, -2, -4, -6};
+	uint8x8_t	bytes;
+	Bytes		v;
+
+	(void) n;					/* always BYTES_LEN */
+	if (bits == 8)
+		return bytes_load(row);
+	if (bits == 4)
+	{
+		bytes = vld1_u8(row);
+		v = vcombine_u8(vzip1_u8(bytes, bytes), vzip2_u8(bytes, bytes));
+		return bytes_field(vshlq_u8(v, vld1q_s8(shifts4)), 0, 4);
+	}
+	bytes = vreinterpret_u8_u32(vdup_n_u32(code_load_le32(row)));
+	bytes = vzip1_u8(bytes, bytes);
+	v = vcombine_u8(vzip1_u8(bytes, bytes), vzip2_u8(bytes, bytes));
+	return bytes_field(vshlq_u8(v, vld1q_s8(shifts2)), 0, 2);
+}
+
 /* Sums of pairs of products: low has those of bytes 0 .. 7 at the end. */
 typedef struct Dot
 {
@@ -193,7 +219,9 @@ dot_add(int bits, Dot *dot, const Bytes *codes, const Bytes *values)
 	if (bits == 8)
 	{
 		code_for(g, 4)
+		{
 			dot_add1(bits, dot, codes[g], values[g]);
+		}
 		return;
 	}
 	code_for(g, 4)
@@ -240,6 +268,8 @@ neon_estimate(uint32_t n, float base, float scale,
 }
 
 const CodeScorer code_scorer_neon = {
+	.init_lut = code_neon_init_lut,
+	.init_values = code_neon_init_values,
 	.fastscan = neon_fastscan,
 	.dot = neon_dot,
 	.dot_row = neon_dot_row,

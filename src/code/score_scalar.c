@@ -139,6 +139,8 @@ scalar_estimate(uint32_t n, float base, float scale,
 }
 
 const CodeScorer code_scorer_scalar = {
+	.init_lut = code_scalar_init_lut,
+	.init_values = code_scalar_init_values,
 	.fastscan = scalar_fastscan,
 	.dot = scalar_dot,
 	.dot_row = scalar_dot_row,

@@ -31,6 +31,9 @@
  *	ints_sum(a)			sum of the lanes
  *	ints_scores(out, a, offset, half_step)	stores (2 a - offset) * half_step
  *	bytes_repeat4(p)	4 bytes, repeated
+ *	row_codes(bits, row, n)	the codes of a row's first n <= BYTES_LEN
+ *						coordinates (a multiple of 16), a byte each, then
+ *						zeros; touches no other bytes of the row
  *	dot4(bits, sum, codes, values)	sum + products of codes (unsigned, of that
  *						many bits) and values (signed), 4 bytes to an int
  *	Dot					partial sums: INTS_LEN ints at the end
@@ -103,8 +106,12 @@ SCORE(fastscan_block) (uint32_t halves, const CodeQuery *query,
 	Ints		total[2][HALF_INTS];
 
 	code_for(h, 2)
+	{
 		code_for(v, HALF_INTS)
+		{
 			total[h][v] = ints_zero();
+		}
+	}
 
 	while (groups > 0)
 	{
@@ -113,7 +120,9 @@ SCORE(fastscan_block) (uint32_t halves, const CodeQuery *query,
 		LaneSums	sums[2];
 
 		code_for(h, 2)
+		{
 			sums[h].all = sums[h].odd = bytes_zero();
+		}
 
 		for (; nbytes >= BYTES_LEN; nbytes -= BYTES_LEN)
 		{
@@ -126,14 +135,20 @@ SCORE(fastscan_block) (uint32_t halves, const CodeQuery *query,
 								  bytes_load_part(block, nbytes), lut);
 
 		code_for(h, halves)
+		{
 			fold_lanes(sums[h].all, sums[h].odd, total[h]);
+		}
 		groups -= chunk;
 	}
 
 	code_for(h, halves)
+	{
 		code_for(v, HALF_INTS)
+		{
 			ints_scores(out + CODE_HALF_LANES * h + INTS_LEN * v,
 						total[h][v], query->offset, query->half_step);
+		}
+	}
 }
 
 SCORE_TARGET static void
@@ -156,17 +171,24 @@ SCORE(dot_block) (uint32_t bits, uint32_t halves, const CodeQuery *query,
 	uint32_t	i;
 
 	code_for(h, halves)
+	{
 		code_for(v, HALF_INTS)
+		{
 			sum[h][v] = dot_zero();
+		}
+	}
 
 	for (i = 0; i < query->coded; i += 16)
 	{
 		Bytes		values[4];
 
 		code_for(g, 4)
+		{
 			values[g] = bytes_repeat4(q + i + 4 * g);
+		}
 
 		code_for(h, halves)
+		{
 			code_for(v, HALF_INTS)
 			{
 				Bytes		codes[4];
@@ -181,13 +203,18 @@ SCORE(dot_block) (uint32_t bits, uint32_t halves, const CodeQuery *query,
 				}
 				dot_add(bits, &sum[h][v], codes, values);
 			}
+		}
 		block += 32 * halves * bits;
 	}
 
 	code_for(h, halves)
+	{
 		code_for(v, HALF_INTS)
+		{
 			ints_scores(out + CODE_HALF_LANES * h + INTS_LEN * v,
 						dot_sum(&sum[h][v]), query->offset, query->half_step);
+		}
+	}
 }
 
 SCORE_TARGET static void
@@ -212,29 +239,22 @@ SCORE(dot) (const CodeQuery *query, const uint8_t *block,
 #undef DOT_BLOCK
 }
 
-/* Field f of the row's bytes times plane f of the query. */
+/* Codes in the order of coordinates, then as for a block. */
 SCORE_INLINE int32_t
 SCORE(dot_row_bits) (uint32_t bits, const CodeQuery *query, const uint8_t *row)
 {
-	uint32_t	nbytes = query->coded * bits / 8;
-	size_t		plane_bytes = code_plane_bytes(query->coded, bits);
-	const int8_t *planes = code_query_planes(query);
+	const uint8_t *q = (const uint8_t *) code_query_values(query);
 	Ints		sum = ints_zero();
-	uint32_t	i;
+	uint32_t	left = query->coded;
 
-	for (i = 0; i < nbytes; i += BYTES_LEN)
+	for (; left >= BYTES_LEN; left -= BYTES_LEN)
 	{
-		Bytes		bytes = nbytes - i >= BYTES_LEN ?
-			bytes_load(row + i) : bytes_load_part(row + i, nbytes - i);
-
-		code_for(f, 8 / bits)
-		{
-			const int8_t *plane = planes + f * plane_bytes + i;
-
-			sum = dot4(bits, sum, bytes_field(bytes, f * bits, bits),
-					   bytes_load((const uint8_t *) plane));
-		}
+		sum = dot4(bits, sum, row_codes(bits, row, BYTES_LEN), bytes_load(q));
+		row += BYTES_LEN * bits / 8;
+		q += BYTES_LEN;
 	}
+	if (left > 0)
+		sum = dot4(bits, sum, row_codes(bits, row, left), bytes_load(q));
 	return ints_sum(sum);
 }
 

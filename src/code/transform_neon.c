@@ -10,6 +10,7 @@
 #ifdef SIMD_AARCH64
 
 #include <arm_neon.h>
+#include <string.h>
 
 #define TRANSFORM_PREFIX	neon
 #define TRANSFORM_TARGET
@@ -97,7 +98,7 @@ vec_store_codes(uint8_t *u, Vec x, float limit)
 	uint16x4_t	words = vmovn_u32(wide);
 	uint8x8_t	bytes = vmovn_u16(vcombine_u16(words, words));
 
-	vst1_lane_u32((uint32_t *) (void *) u, vreinterpret_u32_u8(bytes), 0);
+	memcpy(u, &bytes, VEC_LANES);
 }
 
 typedef struct Wide

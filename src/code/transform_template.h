@@ -80,10 +80,14 @@ TRANSFORM(hadamard) (uint32_t n, float *v)
 		for (i = 0; i < n; i += 4 * VEC_LANES)
 		{
 			code_for(k, 4)
+			{
 				part[k] = vec_hadamard(vec_load(v + i + k * VEC_LANES));
+			}
 			TRANSFORM(butterfly4) (part);
 			code_for(k, 4)
+			{
 				vec_store(v + i + k * VEC_LANES, part[k]);
+			}
 		}
 		h = 4 * VEC_LANES;
 	}
@@ -98,10 +102,14 @@ TRANSFORM(hadamard) (uint32_t n, float *v)
 			for (j = i; j < i + h; j += VEC_LANES)
 			{
 				code_for(k, 4)
+				{
 					part[k] = vec_load(v + j + k * h);
+				}
 				TRANSFORM(butterfly4) (part);
 				code_for(k, 4)
+				{
 					vec_store(v + j + k * h, part[k]);
+				}
 			}
 
 	if (h < n)
@@ -146,7 +154,9 @@ TRANSFORM(total) (const Wide *sum)
 	double		part[16];
 
 	code_for(k, TRANSFORM_SUMS)
+	{
 		wide_store(part + k * VEC_LANES, sum[k]);
+	}
 	for (int n = 8; n > 0; n /= 2)
 		for (int k = 0; k < n; k++)
 			part[k] += part[k + n];
@@ -162,7 +172,9 @@ TRANSFORM(residual) (uint32_t n, const float *c, const float *o,
 	uint32_t	i;
 
 	code_for(k, TRANSFORM_SUMS)
+	{
 		rr_sum[k] = rc_sum[k] = wide_zero();
+	}
 
 	for (i = 0; i < n; i += 16)
 	{
@@ -191,7 +203,9 @@ TRANSFORM(quantize_bits) (uint32_t bits, uint32_t n, float inverse_step,
 	uint32_t	i;
 
 	code_for(k, TRANSFORM_SUMS)
+	{
 		xr_sum[k] = xc_sum[k] = wide_zero();
+	}
 
 	for (i = 0; i < n; i += 16)
 	{

@@ -13,20 +13,18 @@
 #include <float.h>
 #include <math.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "code/code.h"
+#include "code/score.h"
 #include "distance/half.h"
+#include "tap.h"
 
-static int	ngroups = 0;
-static int	nfailed_groups = 0;
-static int	nfailures = 0;
+static int	nfailures = 0;		/* of the group that runs */
 
-/* Report one failed check; only the first few of a group are worth reading. */
+/* Like fail of tap.h, for cases that one number does not tell apart. */
 static void
-fail(const char *fmt,...)
+complain(const char *fmt,...)
 {
 	va_list		args;
 
@@ -43,10 +41,7 @@ fail(const char *fmt,...)
 static void
 group_done(const char *name)
 {
-	printf("%s - %s\n", nfailures == 0 ? "ok" : "not ok", name);
-	ngroups++;
-	if (nfailures > 0)
-		nfailed_groups++;
+	report(nfailures, "codes", name);
 	nfailures = 0;
 }
 
@@ -190,7 +185,7 @@ check_rotation(uint32_t dim)
 
 	if (params.rotdim % CODE_DIM_ALIGN != 0 || params.rotdim < dim ||
 		params.rotdim >= dim + CODE_DIM_ALIGN)
-		fail("dim %u: rotdim %u", dim, params.rotdim);
+		complain("dim %u: rotdim %u", dim, params.rotdim);
 
 	foreach_level(level)
 	{
@@ -198,13 +193,13 @@ check_rotation(uint32_t dim)
 		code_rotate(rotation, b, rb);
 		if (fabs(dot(params.rotdim, ra, ra) / aa - 1) > 1e-5 ||
 			fabs(dot(params.rotdim, rb, rb) / bb - 1) > 1e-5)
-			fail("dim %u level %d: norm", dim, level);
+			complain("dim %u level %d: norm", dim, level);
 		if (fabs(dot(params.rotdim, ra, rb) - ab) > 1e-5 * sqrt(aa * bb))
-			fail("dim %u level %d: product", dim, level);
+			complain("dim %u level %d: product", dim, level);
 		if (level == SIMD_SCALAR)
 			memcpy(scalar, ra, params.rotdim * sizeof(float));
 		else if (memcmp(scalar, ra, params.rotdim * sizeof(float)) != 0)
-			fail("dim %u level %d: differs from scalar", dim, level);
+			complain("dim %u level %d: differs from scalar", dim, level);
 	}
 	free(rotation);
 	free(a);
@@ -263,17 +258,17 @@ test_rotation_spreads(void)
 			free(rotation);
 
 			if (memcmp(out, other, params.rotdim * sizeof(float)) == 0)
-				fail("dim %u: two seeds, one rotation", params.dim);
+				complain("dim %u: two seeds, one rotation", params.dim);
 			for (uint32_t i = 0; i < params.rotdim; i++)
 			{
 				above += fabsf(out[i]) > limit;
 				if (fabsf(out[i]) > 6 * limit)
-					fail("dim %u: coordinate %g", params.dim, out[i]);
+					complain("dim %u: coordinate %g", params.dim, out[i]);
 			}
 		}
 		if (fabs(above / (64.0 * params.rotdim) - 0.317) > 0.1)
-			fail("dim %u: share of large coordinates %g", params.dim,
-				 above / (64.0 * params.rotdim));
+			complain("dim %u: share of large coordinates %g", params.dim,
+					 above / (64.0 * params.rotdim));
 		free(unit);
 		free(out);
 		free(other);
@@ -318,7 +313,7 @@ check_block(const CodeParams *params, uint32_t lanes)
 
 	if (row_bytes != (size_t) params->coded * params->bits / 8 ||
 		block_bytes != lanes * row_bytes)
-		fail("B %u m %u lanes %u: size", params->bits, params->coded, lanes);
+		complain("B %u m %u lanes %u: size", params->bits, params->coded, lanes);
 
 	fill_random(block, block_bytes);
 	fill_random(rows, row_bytes * lanes);
@@ -339,8 +334,8 @@ check_block(const CodeParams *params, uint32_t lanes)
 	{
 		code_block_get(params, block, lanes, lane, row);
 		if (memcmp(row, rows + lane * row_bytes, row_bytes) != 0)
-			fail("B %u m %u lanes %u lane %u: row differs", params->bits,
-				 params->coded, lanes, lane);
+			complain("B %u m %u lanes %u lane %u: row differs", params->bits,
+					 params->coded, lanes, lane);
 		for (uint32_t i = 0; i < params->coded; i++)
 			for (uint32_t b = 0; b < params->bits; b++)
 			{
@@ -349,8 +344,8 @@ check_block(const CodeParams *params, uint32_t lanes)
 
 				if (((block[bit / 8] >> (bit % 8)) & 1U) !=
 					((row_code(params, row, i) >> b) & 1U))
-					fail("B %u m %u lanes %u lane %u coordinate %u: place",
-						 params->bits, params->coded, lanes, lane, i);
+					complain("B %u m %u lanes %u lane %u coordinate %u: place",
+							 params->bits, params->coded, lanes, lane, i);
 			}
 	}
 	free(rows);
@@ -363,13 +358,53 @@ test_blocks(void)
 {
 	foreach_bits(bits)
 		for (size_t d = 0; d < N_SOME_CODED; d++)
-		{
-			CodeParams	params = make_params(some_coded[d], 0, bits);
+	{
+		CodeParams	params = make_params(some_coded[d], 0, bits);
 
-			check_block(&params, CODE_LANES);
-			check_block(&params, CODE_HALF_LANES);
-		}
+		check_block(&params, CODE_LANES);
+		check_block(&params, CODE_HALF_LANES);
+	}
 	group_done("put and get, and every bit where block.c says");
+}
+
+/* Scores by one query; scalar receives those of the scalar level. */
+static void
+check_scorer(const CodeParams *params, const CodeQuery *query,
+			 const uint8_t *block, uint32_t lanes, const uint8_t *rows,
+			 const float *q, double tolerance, float *scalar)
+{
+	size_t		row_bytes = code_row_bytes(params);
+	uint8_t    *row = allocate(row_bytes);
+	float	   *out = allocate(lanes * sizeof(float));
+
+	code_score_block(params, query, block, lanes, out);
+	if (query->scorer == &code_scorer_scalar)
+		memcpy(scalar, out, lanes * sizeof(float));
+	if (memcmp(scalar, out, lanes * sizeof(float)) != 0)
+		complain("B %u m %u lanes %u level %s: differs from scalar",
+				 params->bits, params->coded, lanes,
+				 simd_level_name(simd_active_level()));
+	for (uint32_t lane = 0; lane < lanes; lane++)
+	{
+		float		score;
+		double		plain;
+
+		memcpy(row, rows + lane * row_bytes, row_bytes);
+		score = code_score_row(params, query, row);
+		plain = plain_score(params, row, q);
+		if (memcmp(&score, &out[lane], sizeof(score)) != 0)
+			complain("B %u m %u lanes %u level %s lane %u: row %.9g block %.9g",
+					 params->bits, params->coded, lanes,
+					 simd_level_name(simd_active_level()), lane, score,
+					 out[lane]);
+		if (!(fabs(score - plain) <= tolerance + 1e-6 * fabs(plain)))
+			complain("B %u m %u level %s: score %g, not %g +- %g",
+					 params->bits, params->coded,
+					 simd_level_name(simd_active_level()), score, plain,
+					 tolerance);
+	}
+	free(row);
+	free(out);
 }
 
 /*
@@ -382,17 +417,16 @@ check_scores(const CodeParams *params, uint32_t lanes, const float *q,
 {
 	size_t		row_bytes = code_row_bytes(params);
 	uint8_t    *block = allocate(code_block_bytes(params, lanes));
-	float	   *out = allocate(lanes * sizeof(float));
 	float		scalar[CODE_LANES];
 	void	   *memory = allocate(code_query_size(params));
-	double		tolerance = 0;
+	double		tolerance;
 	double		widest = 0;
 
 	/* half a step for each rounding, each as often as it is used */
 	for (uint32_t i = 0; i < params->coded; i += 4)
 	{
 		double		range = fabs(q[i]) + fabs(q[i + 1]) + fabs(q[i + 2]) +
-			fabs(q[i + 3]);
+		fabs(q[i + 3]);
 
 		for (uint32_t k = 0; k < 4 && params->bits > 1; k++)
 			widest = fmax(widest, fabs(q[i + k]));
@@ -412,30 +446,17 @@ check_scores(const CodeParams *params, uint32_t lanes, const float *q,
 	{
 		CodeQuery  *query = code_query_init(params, q, memory);
 
-		code_score_block(params, query, block, lanes, out);
-		if (level == SIMD_SCALAR)
-			memcpy(scalar, out, lanes * sizeof(float));
-		if (memcmp(scalar, out, lanes * sizeof(float)) != 0)
-			fail("B %u m %u lanes %u level %d: differs from scalar",
-				 params->bits, params->coded, lanes, level);
-		for (uint32_t lane = 0; lane < lanes; lane++)
+		check_scorer(params, query, block, lanes, rows, q, tolerance, scalar);
+#ifdef SIMD_X86_64
+		if (level == SIMD_AVX512)
 		{
-			const uint8_t *row = rows + lane * row_bytes;
-			float		score = code_score_row(params, query, row);
-			double		plain = plain_score(params, row, q);
-
-			if (memcmp(&score, &out[lane], sizeof(score)) != 0)
-				fail("B %u m %u lanes %u level %d lane %u: row %.9g block %.9g",
-					 params->bits, params->coded, lanes, level, lane, score,
-					 out[lane]);
-			if (!(fabs(score - plain) <= tolerance + 1e-6 * fabs(plain)))
-				fail("B %u m %u level %d: score %g, not %g +- %g",
-					 params->bits, params->coded, level, score, plain,
-					 tolerance);
+			query->scorer = &code_scorer_avx512;
+			check_scorer(params, query, block, lanes, rows, q, tolerance,
+						 scalar);
 		}
+#endif
 	}
 	free(block);
-	free(out);
 	free(memory);
 }
 
@@ -447,32 +468,32 @@ test_scores(void)
 
 	foreach_bits(bits)
 		for (size_t d = 0; d < N_SOME_CODED + 4; d++)
-		{
-			uint32_t	coded = d < N_SOME_CODED ? some_coded[d] :
-				large[d - N_SOME_CODED];
-			CodeParams	params = make_params(coded, 0, bits);
-			size_t		row_bytes = code_row_bytes(&params);
-			uint8_t    *rows = allocate(row_bytes * CODE_LANES);
-			float	   *q = normal_vector(coded, 3);
+	{
+		uint32_t	coded = d < N_SOME_CODED ? some_coded[d] :
+		large[d - N_SOME_CODED];
+		CodeParams	params = make_params(coded, 0, bits);
+		size_t		row_bytes = code_row_bytes(&params);
+		uint8_t    *rows = allocate(row_bytes * CODE_LANES);
+		float	   *q = normal_vector(coded, 3);
 
-			fill_random(rows, row_bytes * CODE_LANES);
-			check_scores(&params, CODE_LANES, q, rows);
-			check_scores(&params, CODE_HALF_LANES, q, rows);
+		fill_random(rows, row_bytes * CODE_LANES);
+		check_scores(&params, CODE_LANES, q, rows);
+		check_scores(&params, CODE_HALF_LANES, q, rows);
 
-			memset(rows, 0xff, row_bytes * CODE_LANES / 2);
-			memset(rows + row_bytes * CODE_LANES / 2, 0,
-				   row_bytes * CODE_LANES / 2);
-			for (uint32_t i = 0; i < coded; i++)
-				q[i] = 1;
-			check_scores(&params, CODE_LANES, q, rows);
-			check_scores(&params, CODE_HALF_LANES, q, rows);
-			for (uint32_t i = 0; i < coded; i++)
-				q[i] = -1;
-			check_scores(&params, CODE_LANES, q, rows);
-			check_scores(&params, CODE_HALF_LANES, q, rows);
-			free(rows);
-			free(q);
-		}
+		memset(rows, 0xff, row_bytes * CODE_LANES / 2);
+		memset(rows + row_bytes * CODE_LANES / 2, 0,
+			   row_bytes * CODE_LANES / 2);
+		for (uint32_t i = 0; i < coded; i++)
+			q[i] = 1;
+		check_scores(&params, CODE_LANES, q, rows);
+		check_scores(&params, CODE_HALF_LANES, q, rows);
+		for (uint32_t i = 0; i < coded; i++)
+			q[i] = -1;
+		check_scores(&params, CODE_LANES, q, rows);
+		check_scores(&params, CODE_HALF_LANES, q, rows);
+		free(rows);
+		free(q);
+	}
 	group_done("scores: block = row = scalar, bit for bit, near <x, q>");
 }
 
@@ -482,37 +503,37 @@ test_encode_levels(void)
 {
 	foreach_bits(bits)
 		for (size_t d = 0; d < N_SOME_CODED; d++)
-			for (int form = CODE_L2; form <= CODE_IP; form++)
-			{
-				CodeParams	params = make_params(some_coded[d] + 32,
-												 some_coded[d], bits);
-				size_t		row_bytes = code_row_bytes(&params);
-				float	   *c = normal_vector(params.rotdim, 1);
-				float	   *o = normal_vector(params.rotdim, 1);
-				uint8_t    *row = allocate(row_bytes);
-				uint8_t    *scalar = allocate(row_bytes);
-				float		factor[2];
-				float		scalar_factor[2];
+		for (int form = CODE_L2; form <= CODE_IP; form++)
+		{
+			CodeParams	params = make_params(some_coded[d] + 32,
+											 some_coded[d], bits);
+			size_t		row_bytes = code_row_bytes(&params);
+			float	   *c = normal_vector(params.rotdim, 1);
+			float	   *o = normal_vector(params.rotdim, 1);
+			uint8_t    *row = allocate(row_bytes);
+			uint8_t    *scalar = allocate(row_bytes);
+			float		factor[2];
+			float		scalar_factor[2];
 
-				foreach_level(level)
+			foreach_level(level)
+			{
+				code_encode(&params, (CodeForm) form, c, o, row,
+							&factor[0], &factor[1]);
+				if (level == SIMD_SCALAR)
 				{
-					code_encode(&params, (CodeForm) form, c, o, row,
-								&factor[0], &factor[1]);
-					if (level == SIMD_SCALAR)
-					{
-						memcpy(scalar, row, row_bytes);
-						memcpy(scalar_factor, factor, sizeof(factor));
-					}
-					if (memcmp(scalar, row, row_bytes) != 0 ||
-						memcmp(scalar_factor, factor, sizeof(factor)) != 0)
-						fail("B %u m %u form %d level %d: differs", bits,
-							 params.coded, form, level);
+					memcpy(scalar, row, row_bytes);
+					memcpy(scalar_factor, factor, sizeof(factor));
 				}
-				free(c);
-				free(o);
-				free(row);
-				free(scalar);
+				if (memcmp(scalar, row, row_bytes) != 0 ||
+					memcmp(scalar_factor, factor, sizeof(factor)) != 0)
+					complain("B %u m %u form %d level %d: differs", bits,
+							 params.coded, form, level);
 			}
+			free(c);
+			free(o);
+			free(row);
+			free(scalar);
+		}
 	group_done("codes and factors: same bits at all levels");
 }
 
@@ -612,14 +633,14 @@ check_estimates(CodeForm form, uint32_t dim, uint32_t coded, uint32_t bits,
 			   sum / TRIALS, sqrt(squares / TRIALS),
 			   sqrt(fast_squares / TRIALS));
 	if (!(fabs(sum / TRIALS) < 0.13))
-		fail("form %d dim %u m %u B %u: mean error %g", form, dim,
-			 params.coded, bits, sum / TRIALS);
+		complain("form %d dim %u m %u B %u: mean error %g", form, dim,
+				 params.coded, bits, sum / TRIALS);
 	if (!(fabs(sqrt(squares / TRIALS) - 1) < tolerance))
-		fail("form %d dim %u m %u B %u: rms error %g", form, dim,
-			 params.coded, bits, sqrt(squares / TRIALS));
+		complain("form %d dim %u m %u B %u: rms error %g", form, dim,
+				 params.coded, bits, sqrt(squares / TRIALS));
 	if (!(sqrt(fast_squares / TRIALS) < fast_limit))
-		fail("form %d dim %u m %u B %u: rms error with quantized query %g",
-			 form, dim, params.coded, bits, sqrt(fast_squares / TRIALS));
+		complain("form %d dim %u m %u B %u: rms error with quantized query %g",
+				 form, dim, params.coded, bits, sqrt(fast_squares / TRIALS));
 
 	for (int i = 0; i < 3; i++)
 		free(rotated[i]);
@@ -632,12 +653,12 @@ test_estimates(void)
 {
 	foreach_bits(bits)
 		for (int form = CODE_L2; form <= CODE_IP; form++)
-			for (int sparse = 0; sparse <= 1; sparse++)
-			{
-				check_estimates((CodeForm) form, 48, 0, bits, sparse);
-				check_estimates((CodeForm) form, 128, 0, bits, sparse);
-				check_estimates((CodeForm) form, 200, 128, bits, sparse);
-			}
+		for (int sparse = 0; sparse <= 1; sparse++)
+		{
+			check_estimates((CodeForm) form, 48, 0, bits, sparse);
+			check_estimates((CodeForm) form, 128, 0, bits, sparse);
+			check_estimates((CodeForm) form, 200, 128, bits, sparse);
+		}
 	check_estimates(CODE_L2, 784, 0, 1, true);
 	check_estimates(CODE_L2, 784, 512, 1, true);
 	group_done("estimates are unbiased, of the announced deviation");
@@ -649,65 +670,65 @@ test_degenerate(void)
 {
 	foreach_bits(bits)
 		for (int form = CODE_L2; form <= CODE_IP; form++)
-		{
-			CodeParams	params = make_params(128, 64, bits);
-			size_t		row_bytes = code_row_bytes(&params);
-			float	   *c = normal_vector(128, 1);
-			float	   *o = allocate(128 * sizeof(float));
-			float	   *q = normal_vector(128, 1);
-			uint8_t    *row = allocate(row_bytes);
-			float		values[] = {0, INFINITY, -INFINITY, NAN};
-			float		add;
-			float		mul;
+	{
+		CodeParams	params = make_params(128, 64, bits);
+		size_t		row_bytes = code_row_bytes(&params);
+		float	   *c = normal_vector(128, 1);
+		float	   *o = allocate(128 * sizeof(float));
+		float	   *q = normal_vector(128, 1);
+		uint8_t    *row = allocate(row_bytes);
+		float		values[] = {0, INFINITY, -INFINITY, NAN};
+		float		add;
+		float		mul;
 
-			memcpy(o, c, 128 * sizeof(float));
-			memset(row, 0xff, row_bytes);
-			code_encode(&params, (CodeForm) form, c, o, row, &add, &mul);
-			if (add != 0 || mul != 0)
-				fail("B %u form %d: r = 0: add %g mul %g", bits, form, add, mul);
-			for (size_t i = 0; i < row_bytes; i++)
-				if (row[i] != 0)
-					fail("B %u form %d: r = 0: row", bits, form);
+		memcpy(o, c, 128 * sizeof(float));
+		memset(row, 0xff, row_bytes);
+		code_encode(&params, (CodeForm) form, c, o, row, &add, &mul);
+		if (add != 0 || mul != 0)
+			complain("B %u form %d: r = 0: add %g mul %g", bits, form, add, mul);
+		for (size_t i = 0; i < row_bytes; i++)
+			if (row[i] != 0)
+				complain("B %u form %d: r = 0: row", bits, form);
 
-			/* only coordinate 100, which has no code */
-			o[100] += 2;
-			code_encode(&params, (CodeForm) form, c, o, row, &add, &mul);
-			if (mul != 0 ||
-				fabs(add - (form == CODE_L2 ? 4 : -2 * c[100])) > 1e-5)
-				fail("B %u form %d: uncoded r: add %g mul %g", bits, form,
+		/* only coordinate 100, which has no code */
+		o[100] += 2;
+		code_encode(&params, (CodeForm) form, c, o, row, &add, &mul);
+		if (mul != 0 ||
+			fabs(add - (form == CODE_L2 ? 4 : -2 * c[100])) > 1e-5)
+			complain("B %u form %d: uncoded r: add %g mul %g", bits, form,
 					 add, mul);
 
-			/* and a bit of what has */
-			o[3] += 1e-3f;
-			code_encode(&params, (CodeForm) form, c, o, row, &add, &mul);
-			if (!(fabs(mul) < 100))
-				fail("B %u form %d: mul %g of almost uncoded r", bits, form,
+		/* and a bit of what has */
+		o[3] += 1e-3f;
+		code_encode(&params, (CodeForm) form, c, o, row, &add, &mul);
+		if (!(fabs(mul) < 100))
+			complain("B %u form %d: mul %g of almost uncoded r", bits, form,
 					 mul);
 
-			for (size_t v = 0; v < sizeof(values) / sizeof(values[0]); v++)
-				foreach_level(level)
-				{
-					void	   *memory = allocate(code_query_size(&params));
-					CodeQuery  *query;
-					float		score;
+		for (size_t v = 0; v < sizeof(values) / sizeof(values[0]); v++)
+			foreach_level(level)
+		{
+			void	   *memory = allocate(code_query_size(&params));
+			CodeQuery  *query;
+			float		score;
 
-					o[5] = values[v];
-					q[5] = values[v];
-					code_encode(&params, (CodeForm) form, c, o, row, &add, &mul);
-					if (!isfinite(add) || !isfinite(mul))
-						fail("B %u form %d value %g: add %g mul %g", bits,
-							 form, values[v], add, mul);
-					query = code_query_init(&params, q, memory);
-					score = code_score_row(&params, query, row);
-					if (!isfinite(score))
-						fail("B %u value %g: score %g", bits, values[v], score);
-					free(memory);
-				}
-			free(c);
-			free(o);
-			free(q);
-			free(row);
+			o[5] = values[v];
+			q[5] = values[v];
+			code_encode(&params, (CodeForm) form, c, o, row, &add, &mul);
+			if (!isfinite(add) || !isfinite(mul))
+				complain("B %u form %d value %g: add %g mul %g", bits,
+						 form, values[v], add, mul);
+			query = code_query_init(&params, q, memory);
+			score = code_score_row(&params, query, row);
+			if (!isfinite(score))
+				complain("B %u value %g: score %g", bits, values[v], score);
+			free(memory);
 		}
+		free(c);
+		free(o);
+		free(q);
+		free(row);
+	}
 	group_done("no residual, uncoded residual, infinities, NaN");
 }
 
@@ -746,7 +767,7 @@ check_magnitude(CodeForm form, uint32_t bits, double magnitude)
 		code_block_put(&params, block, CODE_LANES, lane, row);
 		scale = fmaxf(scale, fabsf(mul[lane]));
 		if (mul[lane] == 0 || !isfinite(mul[lane]))
-			fail("magnitude %g B %u: mul %g", magnitude, bits, mul[lane]);
+			complain("magnitude %g B %u: mul %g", magnitude, bits, mul[lane]);
 	}
 	for (uint32_t lane = 0; lane < CODE_LANES; lane++)
 		half[lane] = half_from_float(mul[lane] / scale);
@@ -760,13 +781,13 @@ check_magnitude(CodeForm form, uint32_t bits, double magnitude)
 	{
 		double		value = true_value(form, 128, q, os[lane]);
 		double		limit = 6 * code_error_scale(&params) * fabs(mul[lane]) *
-			sqrt(distance2(128, q, c)) + 0.01 * qq;
+		sqrt(distance2(128, q, c)) + 0.01 * qq;
 
 		if (isnan(est[lane]))
-			fail("magnitude %g B %u: estimate is NaN", magnitude, bits);
+			complain("magnitude %g B %u: estimate is NaN", magnitude, bits);
 		if (in_range && !(fabs(est[lane] - value) < limit))
-			fail("magnitude %g B %u form %d: estimate %g, not %g +- %g",
-				 magnitude, bits, form, est[lane], value, limit);
+			complain("magnitude %g B %u form %d: estimate %g, not %g +- %g",
+					 magnitude, bits, form, est[lane], value, limit);
 		free(os[lane]);
 	}
 	free(c);
@@ -784,9 +805,9 @@ test_magnitudes(void)
 
 	foreach_bits(bits)
 		for (int form = CODE_L2; form <= CODE_IP; form++)
-			for (size_t i = 0; i < sizeof(magnitudes) / sizeof(magnitudes[0]); i++)
-				foreach_level(level)
-					check_magnitude((CodeForm) form, bits, magnitudes[i]);
+		for (size_t i = 0; i < sizeof(magnitudes) / sizeof(magnitudes[0]); i++)
+			foreach_level(level)
+				check_magnitude((CodeForm) form, bits, magnitudes[i]);
 	group_done("magnitudes from 1e-30 to 1e18");
 }
 
@@ -796,42 +817,42 @@ test_estimate_kernel(void)
 {
 	for (uint32_t n = 0; n <= 70; n++)
 		foreach_level(level)
+	{
+		/* an odd address for each array */
+		char	   *memory = allocate(n * 14 + 4);
+		float	   *add = normal_vector(n + 1, 100);
+		float	   *score = normal_vector(n + 1, 100);
+		uint16_t   *mul = allocate((n + 1) * sizeof(uint16_t));
+		float		scale = (float) normal();
+		float		base = (float) (1000 * uniform());
+
+		for (uint32_t i = 0; i < n; i++)
+			mul[i] = half_from_float((float) (normal() *
+											  pow(2, -20 * uniform())));
+		memcpy(memory + 1, add, n * 4);
+		memcpy(memory + 1 + n * 4, score, n * 4);
+		memcpy(memory + 1 + n * 8, mul, n * 2);
+		code_estimate(n, base, scale,
+					  (const float *) (void *) (memory + 1),
+					  (const uint16_t *) (void *) (memory + 1 + n * 8),
+					  (const float *) (void *) (memory + 1 + n * 4),
+					  (float *) (void *) (memory + 1 + n * 10));
+		for (uint32_t i = 0; i < n; i++)
 		{
-			/* an odd address for each array */
-			char	   *memory = allocate(n * 14 + 4);
-			float	   *add = normal_vector(n + 1, 100);
-			float	   *score = normal_vector(n + 1, 100);
-			uint16_t   *mul = allocate((n + 1) * sizeof(uint16_t));
-			float		scale = (float) normal();
-			float		base = (float) (1000 * uniform());
+			float		est;
+			float		expected = fmaf(scale * half_to_float(mul[i]),
+										score[i], base + add[i]);
 
-			for (uint32_t i = 0; i < n; i++)
-				mul[i] = half_from_float((float) (normal() *
-												  pow(2, -20 * uniform())));
-			memcpy(memory + 1, add, n * 4);
-			memcpy(memory + 1 + n * 4, score, n * 4);
-			memcpy(memory + 1 + n * 8, mul, n * 2);
-			code_estimate(n, base, scale,
-						  (const float *) (void *) (memory + 1),
-						  (const uint16_t *) (void *) (memory + 1 + n * 8),
-						  (const float *) (void *) (memory + 1 + n * 4),
-						  (float *) (void *) (memory + 1 + n * 10));
-			for (uint32_t i = 0; i < n; i++)
-			{
-				float		est;
-				float		expected = fmaf(scale * half_to_float(mul[i]),
-											score[i], base + add[i]);
-
-				memcpy(&est, memory + 1 + n * 10 + i * 4, 4);
-				if (memcmp(&est, &expected, 4) != 0)
-					fail("n %u level %d: %.9g, not %.9g", n, level, est,
+			memcpy(&est, memory + 1 + n * 10 + i * 4, 4);
+			if (memcmp(&est, &expected, 4) != 0)
+				complain("n %u level %d: %.9g, not %.9g", n, level, est,
 						 expected);
-			}
-			free(memory);
-			free(add);
-			free(score);
-			free(mul);
 		}
+		free(memory);
+		free(add);
+		free(score);
+		free(mul);
+	}
 	group_done("code_estimate: same bits at all levels");
 }
 
@@ -847,6 +868,5 @@ main(void)
 	test_degenerate();
 	test_magnitudes();
 	test_estimate_kernel();
-	printf("1..%d\n", ngroups);
-	return nfailed_groups > 0;
+	return finish();
 }
