@@ -54,10 +54,17 @@ typedef struct EdgeSums
 	double		xx;
 } EdgeSums;
 
-static void check_node(FngCheck *check, BlockNumber block, uint32 slot,
-					   uint8 level, char *bytes);
-static const float *check_vector(FngCheck *check, BlockNumber block,
-								 uint32 slot, const char *bytes);
+typedef void (*NodeCallback) (FngCheck *check, BlockNumber block, uint32 slot,
+							  uint8 level, char *bytes);
+
+static void walk_nodes(FngCheck *check, NodeCallback callback);
+static void check_own(FngCheck *check, BlockNumber block, uint32 slot,
+					  uint8 level, char *bytes);
+static void check_edges(FngCheck *check, BlockNumber block, uint32 slot,
+						uint8 level, char *bytes);
+static void claim_own_vector(FngCheck *check, BlockNumber block, uint32 slot,
+							 BlockNumber first);
+static const float *own_vector(FngCheck *check, const char *bytes);
 static void claim_vector(FngCheck *check, BlockNumber from, int slot,
 						 BlockNumber block, uint32 owner, Size nbytes);
 static void check_aux(FngCheck *check, BlockNumber block, uint32 slot,
@@ -123,15 +130,25 @@ fng_check_levels(FngCheck *check)
 							"the top level has no nodes");
 }
 
-/* Second pass: all nodes, with what they point at. */
+/*
+ * All nodes, with what they point at: first their own vectors and rows, then
+ * edges, which take the vectors of other nodes on trust.
+ */
 void
 fng_check_nodes(FngCheck *check)
 {
-	const FngLayout *layout = &check->map.layout;
-	PGAlignedBlock page;
-
 	check->cached = fng_index_open(check->index, CurrentMemoryContext);
 	begin_points(check);
+	walk_nodes(check, check_own);
+	walk_nodes(check, check_edges);
+}
+
+/* Call back for every node, with a copy of its slot. */
+static void
+walk_nodes(FngCheck *check, NodeCallback callback)
+{
+	const FngLayout *layout = &check->map.layout;
+	PGAlignedBlock page;
 
 	for (BlockNumber block = 0; block < check->map.nblocks; block++)
 	{
@@ -141,16 +158,13 @@ fng_check_nodes(FngCheck *check)
 			continue;
 		fng_inspect_page(check->index, block, check->strategy, page.data);
 		level = FngPageGetOpaque(page.data)->level;
-		if (level > 0 && !(check->pages[block] & FNG_CHECK_CLAIMED))
-			fng_check_corrupted(check, block, FNG_CHECK_NO_SLOT,
-								"page is not in the chain of its level %u", level);
 		for (uint32 i = 0; i < layout->slots_per_page; i++)
 		{
 			uint64		id = (uint64) block * layout->slots_per_page + i;
 
 			if (id < check->map.nids && (check->map.nodes[id] & FNG_MAP_USED) &&
 				fng_node_usable(layout, page.data, i, level))
-				check_node(check, block, i, level, FngPageSlot(layout, page.data, i));
+				callback(check, block, i, level, FngPageSlot(layout, page.data, i));
 		}
 	}
 }
@@ -186,13 +200,18 @@ fng_check_reach(FngCheck *check)
 	}
 }
 
-/* One node, given a copy of its slot. */
+/* A node's vector and, on the base, its heap TIDs. */
 static void
-check_node(FngCheck *check, BlockNumber block, uint32 slot, uint8 level, char *bytes)
+check_own(FngCheck *check, BlockNumber block, uint32 slot, uint8 level, char *bytes)
 {
 	FngNode		node = FngSlotNode(bytes);
-	const float *value = check_vector(check, block, slot, bytes);
+	const float *value;
 
+	if (level > 0 && !(check->pages[block] & FNG_CHECK_CLAIMED))
+		fng_check_corrupted(check, block, FNG_CHECK_NO_SLOT,
+							"page is not in the chain of its level %u", level);
+	claim_own_vector(check, block, slot, node->vector);
+	value = own_vector(check, bytes);
 	for (uint32 i = 0; i < check->map.layout.dim; i++)
 	{
 		if (!isfinite(value[i]))
@@ -200,33 +219,49 @@ check_node(FngCheck *check, BlockNumber block, uint32 slot, uint8 level, char *b
 								i, value[i]);
 	}
 	check_aux(check, block, slot, node->aux, value);
-	fng_coded_vector(&check->map.layout, value, node->aux, check->coded);
-	fng_code_point(check->cached, check->coded, check->origin);
-
-	check_targets(check, block, slot, level, bytes);
-	check_codes(check, block, slot, bytes);
-	if (level > 0)
-		check_down(check, block, slot, level, node->link);
-	else
+	if (level == 0)
 		fng_check_node_tids(check, FngMakeId(&check->map.layout, block, slot),
 							node, value);
 }
 
-/* Returns the node's vector, after checking its chain if it has one. */
-static const float *
-check_vector(FngCheck *check, BlockNumber block, uint32 slot, const char *bytes)
+/* A node's edges and its way down. */
+static void
+check_edges(FngCheck *check, BlockNumber block, uint32 slot, uint8 level, char *bytes)
+{
+	FngNode		node = FngSlotNode(bytes);
+
+	fng_coded_vector(&check->map.layout, own_vector(check, bytes), node->aux, check->coded);
+	fng_code_point(check->cached, check->coded, check->origin);
+	check_targets(check, block, slot, level, bytes);
+	check_codes(check, block, slot, bytes);
+	if (level > 0)
+		check_down(check, block, slot, level, node->link);
+}
+
+/* Check the chain of a node's vector, unless vectors are in the slots. */
+static void
+claim_own_vector(FngCheck *check, BlockNumber block, uint32 slot, BlockNumber first)
 {
 	const FngLayout *layout = &check->map.layout;
-	BlockNumber first = ((const FngNodeData *) bytes)->vector;
 
 	if (layout->vector_inline)
-		return FngSlotVector(layout, bytes);
+		return;
 	if (!BlockNumberIsValid(first))
 		fng_check_corrupted(check, block, slot, "vector is missing");
 	claim_vector(check, block, slot, first, FngMakeId(layout, block, slot),
 				 layout->vector_bytes);
-	fng_read_vector_chain(check->index, first, check->value, layout->vector_bytes,
-						  check->strategy);
+}
+
+/* The vector of a node, given a copy of its slot; valid until the next call. */
+static const float *
+own_vector(FngCheck *check, const char *bytes)
+{
+	const FngLayout *layout = &check->map.layout;
+
+	if (layout->vector_inline)
+		return FngSlotVector(layout, bytes);
+	fng_read_vector_chain(check->index, ((const FngNodeData *) bytes)->vector,
+						  check->value, layout->vector_bytes, check->strategy);
 	return check->value;
 }
 
@@ -485,25 +520,13 @@ static void
 read_point(FngCheck *check, uint32 id, float *point)
 {
 	const FngLayout *layout = &check->map.layout;
-	const float *value;
 	PGAlignedBlock page;
 	char	   *slot;
-	float	   *chained = NULL;
 
 	fng_inspect_page(check->index, FngIdBlock(layout, id), NULL, page.data);
 	slot = FngPageSlot(layout, page.data, FngIdSlot(layout, id));
-	value = FngSlotVector(layout, slot);
-	if (!layout->vector_inline)
-	{
-		/* check->value may hold the vector of the node being checked */
-		value = chained = palloc(layout->vector_bytes);
-		fng_read_vector_chain(check->index, FngSlotNode(slot)->vector, chained,
-							  layout->vector_bytes, NULL);
-	}
-	fng_coded_vector(layout, value, FngSlotNode(slot)->aux, check->coded);
+	fng_coded_vector(layout, own_vector(check, slot), FngSlotNode(slot)->aux, check->coded);
 	fng_code_point(check->cached, check->coded, point);
-	if (chained != NULL)
-		pfree(chained);
 }
 
 static int
