@@ -41,7 +41,16 @@ SET enable_seqscan = off;
 EXPLAIN (COSTS OFF) SELECT id FROM fng_cost_small ORDER BY v <-> '[1,2,3]' LIMIT 10;
 RESET enable_seqscan;
 
--- and so are most rows, or all of them
+-- unless each has to be fetched from TOAST
+CREATE TABLE fng_cost_wide (id int, v vector(768));
+INSERT INTO fng_cost_wide SELECT i, (SELECT array_agg(random()) FROM generate_series(i, i + 767))::vector
+	FROM generate_series(1, 500) i;
+CREATE INDEX fng_cost_wide_idx ON fng_cost_wide USING fng (v);
+ANALYZE fng_cost_wide;
+EXPLAIN (COSTS OFF) SELECT a.id, b.id FROM fng_cost_wide a,
+	LATERAL (SELECT id FROM fng_cost_wide b ORDER BY b.v <-> a.v LIMIT 10) b;
+
+-- most rows, or all of them, are sorted faster, too
 EXPLAIN (COSTS OFF) SELECT id FROM fng_cost ORDER BY v <-> '[1,2,3]' LIMIT 9000;
 EXPLAIN (COSTS OFF) SELECT id FROM fng_cost ORDER BY v <-> '[1,2,3]';
 
@@ -72,4 +81,4 @@ RESET enable_seqscan;
 
 SELECT descartes_index_check(c.oid) FROM pg_class c JOIN pg_am a ON a.oid = relam
 	WHERE amname = 'fng' AND relname LIKE 'fng_cost%' ORDER BY relname;
-DROP TABLE fng_cost, fng_cost_small;
+DROP TABLE fng_cost, fng_cost_small, fng_cost_wide;

@@ -40,6 +40,7 @@
 #include "access/genam.h"
 #include "fng.h"
 #include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
 #include "nodes/pathnodes.h"
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
@@ -87,8 +88,7 @@ typedef struct FngCostModel
 static void init_model(FngCostModel *model, PlannerInfo *root,
 					   IndexPath *path, double loop_count);
 static bool read_meta(const IndexOptInfo *index, FngMetaPageData *meta);
-static void price_pages(FngCostModel *model, const IndexOptInfo *index,
-						Size vector_bytes);
+static void price_pages(FngCostModel *model, const IndexOptInfo *index);
 static Cost distance_cost(PlannerInfo *root, List *orderbys);
 static double rows_wanted(PlannerInfo *root, IndexPath *path, double rows);
 static Cost search_cost(const FngCostModel *model, double rows);
@@ -191,7 +191,7 @@ init_model(FngCostModel *model, PlannerInfo *root, IndexPath *path,
 		model->pages_per_node += ceil((double) meta.dim * sizeof(float) /
 									  FNG_VECTOR_BYTES_PER_PAGE);
 
-	price_pages(model, index, (Size) meta.dim * sizeof(float));
+	price_pages(model, index);
 	model->distance_cost = distance_cost(root, path->indexorderbys);
 	model->edges_cost = meta.max_degree * EDGE_OPERATORS * cpu_operator_cost;
 }
@@ -236,17 +236,11 @@ read_meta(const IndexOptInfo *index, FngMetaPageData *meta)
  * those of a table: what fits the cache is there.  So a page costs
  * random_page_cost only in so far as the index is larger than its share of
  * effective_cache_size, and seq_page_cost otherwise.
- *
- * The planner does not price the pages of TOAST, so a sequential scan and a
- * sort look as if their distances needed nothing but the table's own pages.
- * Where the vectors are out of line, we leave out the same share.
  */
 static void
-price_pages(FngCostModel *model, const IndexOptInfo *index, Size vector_bytes)
+price_pages(FngCostModel *model, const IndexOptInfo *index)
 {
-	const RelOptInfo *rel = index->rel;
 	double		cached;
-	double		in_table = 1.0;
 
 	get_tablespace_page_costs(index->reltablespace,
 							  &model->random_page_cost,
@@ -256,17 +250,13 @@ price_pages(FngCostModel *model, const IndexOptInfo *index, Size vector_bytes)
 	cached = Min(cached, 1.0);
 	model->random_page_cost += cached *
 		(model->seq_page_cost - model->random_page_cost);
-
-	if (index->indexkeys[0] != 0 && rel->tuples > 0 && vector_bytes > 0)
-		in_table = (double) rel->pages * BLCKSZ / (rel->tuples * vector_bytes);
-	in_table = Min(in_table, 1.0);
-	model->random_page_cost *= in_table;
-	model->seq_page_cost *= in_table;
 }
 
 /*
  * The cost of the distances of one row to all keys: that of the operators'
- * functions.  Whatever computes the keys themselves runs once.
+ * functions for a vector at hand.  In a column it may have to be fetched from
+ * TOAST first, which the functions would add (vector_support.c), so something
+ * else stands in for columns.  Whatever computes the keys runs once.
  */
 static Cost
 distance_cost(PlannerInfo *root, List *orderbys)
@@ -276,8 +266,21 @@ distance_cost(PlannerInfo *root, List *orderbys)
 
 	foreach(lc, orderbys)
 	{
-		OpExpr	   *expr = lfirst_node(OpExpr, lc);
+		OpExpr	   *expr = copyObject(lfirst_node(OpExpr, lc));
+		ListCell   *arg;
 
+		foreach(arg, expr->args)
+		{
+			CaseTestExpr *value;
+
+			if (!IsA(lfirst(arg), Var))
+				continue;
+			value = makeNode(CaseTestExpr);
+			value->typeId = exprType(lfirst(arg));
+			value->typeMod = exprTypmod(lfirst(arg));
+			value->collation = exprCollation(lfirst(arg));
+			lfirst(arg) = value;
+		}
 		add_function_cost(root, get_opcode(expr->opno), (Node *) expr, &cost);
 	}
 
