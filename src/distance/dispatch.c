@@ -62,36 +62,46 @@ has_avx512(void)
 
 #endif							/* SIMD_X86_64 */
 
+/* What the CPU has, asked once: CPUID traps where the machine is virtual. */
+typedef struct SimdFeatures
+{
+	bool		known;
+	bool		level[SIMD_NLEVELS];
+	bool		avx512_vnni;
+} SimdFeatures;
+
+static const SimdFeatures *
+features(void)
+{
+	static SimdFeatures cached;
+
+	if (!cached.known)
+	{
+		cached.level[SIMD_SCALAR] = true;
+#ifdef SIMD_AARCH64
+		cached.level[SIMD_NEON] = true;
+#endif
+#ifdef SIMD_X86_64
+		cached.level[SIMD_AVX2] = has_avx2();
+		cached.level[SIMD_AVX512] = has_avx512();
+		cached.avx512_vnni = cached.level[SIMD_AVX512] &&
+			__builtin_cpu_supports("avx512vnni");
+#endif
+		cached.known = true;
+	}
+	return &cached;
+}
+
 bool
 simd_level_available(SimdLevel level)
 {
-	switch (level)
-	{
-		case SIMD_SCALAR:
-			return true;
-#ifdef SIMD_AARCH64
-		case SIMD_NEON:
-			return true;
-#endif
-#ifdef SIMD_X86_64
-		case SIMD_AVX2:
-			return has_avx2();
-		case SIMD_AVX512:
-			return has_avx512();
-#endif
-		default:
-			return false;
-	}
+	return (unsigned) level < SIMD_NLEVELS && features()->level[level];
 }
 
 bool
 simd_has_avx512_vnni(void)
 {
-#ifdef SIMD_X86_64
-	return has_avx512() && __builtin_cpu_supports("avx512vnni");
-#else
-	return false;
-#endif
+	return features()->avx512_vnni;
 }
 
 SimdLevel
