@@ -1,3 +1,5 @@
+# shellcheck shell=bash
+#
 # Sourced by test/run.sh and bench/demo.sh: a private place to build and to run
 # a server in, so that the checkout, the system's extensions and the clusters
 # of this machine stay as they are.
@@ -86,7 +88,8 @@ enter_sandbox()
 	# the background, so that the trap runs at once.
 	trap 'exit 130' INT
 	trap 'exit 143' TERM HUP
-	trap '[ $child -eq 0 ] || { kill -TERM -- -$child; wait $child; } 2>/dev/null
+	trap 'set +e
+		[ $child -eq 0 ] || { kill -TERM -- -$child; wait $child; } 2>/dev/null
 		close_sandbox "$sandbox"' EXIT
 	cd "$sandbox/tree"
 	setsid "${user[@]}" env -i "${environment[@]}" bash "$script" "$@" </dev/null &
