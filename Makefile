@@ -85,13 +85,16 @@ unit: $(addprefix $(UNIT_DIR)/,$(UNIT_TESTS))
 clang-check:
 	$(CLANG) -fsyntax-only -Wall -Wextra -Wno-unused-parameter -Werror $(CPPFLAGS) $(SOURCES)
 
+# pgindent takes back the spaces that pg_bsd_indent puts before the star of a
+# return type; so do we.
+UNSPACE = sed -E 's/^([A-Za-z_][A-Za-z0-9_]*)[[:space:]]+\*$$/\1 */'
 INDENT = pg_bsd_indent -bad -bap -bbb -bc -bl -cli1 -cp33 -cdb -nce -d0 -di12 -nfc1 \
 	-i4 -l79 -lp -lpl -nip -npro -sac -tpg -ts4 -Utypedefs.list
 
 indent-check:
 	@status=0; \
 	for file in $(sort $(wildcard src/*.[ch] src/*/*.[ch] test/unit/*.[ch] bench/*.[ch])); do \
-		$(INDENT) < $$file | diff -u --label $$file $$file --label "$$file (indented)" - || status=1; \
+		$(INDENT) < $$file | $(UNSPACE) | diff -u --label $$file $$file --label "$$file (indented)" - || status=1; \
 	done; \
 	exit $$status
 

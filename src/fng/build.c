@@ -212,9 +212,9 @@ rows_that_fit(FngBuild *build)
 	const FngLayout *layout = &build->layout;
 	Size		budget = (Size) maintenance_work_mem * 1024;
 	Size		row = layout->code.rotdim * sizeof(float) + sizeof(ItemPointerData) +
-		sizeof(float) + sizeof(uint64) + sizeof(uint32) +
-		layout->max_degree * sizeof(uint32) + sizeof(uint16) +
-		2 * sizeof(uint32);		/* order and position */
+	sizeof(float) + sizeof(uint64) + sizeof(uint32) +
+	layout->max_degree * sizeof(uint32) + sizeof(uint16) +
+	2 * sizeof(uint32);			/* order and position */
 	uint32		low = INITIAL_ROWS;
 	uint32		high = PG_INT32_MAX;
 
@@ -334,7 +334,7 @@ static void
 grow(FngBuild *build)
 {
 	uint32		n = build->allocated == 0 ? Min(INITIAL_ROWS, build->max_rows) :
-		(uint32) Min((uint64) build->allocated * 2, (uint64) build->max_rows);
+	(uint32) Min((uint64) build->allocated * 2, (uint64) build->max_rows);
 	Size		point = build->layout.code.rotdim * sizeof(float);
 
 	if (build->allocated == 0)
@@ -470,7 +470,8 @@ merge_equal_rows(FngBuild *build)
 	build->nrows = kept;
 	pfree(by_hash);
 	pfree(first);
-	pfree(build->hashes);
+	if (build->hashes != NULL)
+		pfree(build->hashes);
 	build->hashes = NULL;
 }
 

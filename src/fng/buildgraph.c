@@ -45,12 +45,18 @@ fng_build_graph(FngBuild *build)
 		for (uint32 i = 0; i < level->n; i++)
 			memcpy(points + (Size) i * rotdim,
 				   build->points + (Size) level->rows[i] * rotdim, rotdim * sizeof(float));
-		vectors = (GraphVectors) {points, rotdim, level->n, rotdim};
+		vectors = (GraphVectors)
+		{
+			points, rotdim, level->n, rotdim
+		};
 		connect_level(build, level, &vectors);
 		build->host.release(build, points);
 	}
 
-	vectors = (GraphVectors) {build->points, rotdim, build->nrows, rotdim};
+	vectors = (GraphVectors)
+	{
+		build->points, rotdim, build->nrows, rotdim
+	};
 	connect_level(build, &build->levels[0], &vectors);
 	order_base(build, &build->levels[0], &vectors);
 }

@@ -128,6 +128,10 @@ fng_check_levels(FngCheck *check)
 	if (meta->nlevels > 1 && check->nused[0] > 0 && check->nused[meta->nlevels - 1] == 0)
 		fng_check_corrupted(check, FNG_META_BLOCK, FNG_CHECK_NO_SLOT,
 							"the top level has no nodes");
+	if (meta->nlevels > 1 && check->nused[meta->nlevels - 1] != meta->top_nodes)
+		fng_check_corrupted(check, FNG_META_BLOCK, FNG_CHECK_NO_SLOT,
+							"the top level has " UINT64_FORMAT " nodes instead of %u",
+							check->nused[meta->nlevels - 1], meta->top_nodes);
 }
 
 /*

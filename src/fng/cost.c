@@ -38,13 +38,13 @@
 #include <math.h>
 
 #include "access/genam.h"
-#include "fng.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "nodes/pathnodes.h"
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/plancat.h"
+#include "search.h"
 #include "utils/lsyscache.h"
 #include "utils/selfuncs.h"
 #include "utils/spccache.h"
@@ -54,10 +54,6 @@
  * vectors of 3 dimensions, 1.8 for word vectors of 100.
  */
 #define EXPANSIONS_PER_RESULT	1.5
-
-/* When a scan stops expanding and sweeps; see search.c. */
-#define SWEEP_SHARE				8
-#define MIN_EXPANSIONS			64
 
 /* The memory that a search keeps of one edge that it has followed. */
 #define BYTES_PER_EDGE			8
@@ -182,9 +178,9 @@ init_model(FngCostModel *model, PlannerInfo *root, IndexPath *path,
 	if (descartes_search_res_cnt > 0)
 		model->list_size = descartes_search_res_cnt;
 
-	model->max_expansions = Min(model->nodes / SWEEP_SHARE,
+	model->max_expansions = Min(model->nodes / FNG_SWEEP_SHARE,
 								work_mem * 1024.0 / (meta.max_degree * BYTES_PER_EDGE));
-	model->max_expansions = Max(model->max_expansions, MIN_EXPANSIONS);
+	model->max_expansions = Max(model->max_expansions, FNG_MIN_EXPANSIONS);
 
 	model->pages_per_node = 1;
 	if (!meta.vector_inline)

@@ -53,7 +53,7 @@
 #define FNG_META_BLOCK		0
 #define FNG_MAX_LEVELS		8
 #define FNG_MAX_DIM			65535
-#define FNG_MAX_DEGREE		240		/* a multiple of 16, in one byte */
+#define FNG_MAX_DEGREE		240 /* a multiple of 16, in one byte */
 #define FNG_NO_ID			PG_UINT32_MAX
 
 typedef enum FngPageKind
@@ -142,7 +142,7 @@ typedef struct FngMetaPageData
 	uint32		entry;			/* base node to start from if nlevels = 1 */
 	uint32		epoch;			/* raised when the top level changes */
 	uint32		top_nodes;		/* slots in use on the top level */
-	BlockNumber level_head[FNG_MAX_LEVELS];	/* newest page of each upper level
+	BlockNumber level_head[FNG_MAX_LEVELS]; /* newest page of each upper level
 											 * (0 is unused) */
 	BlockNumber null_head;		/* newest page of NULL rows */
 	BlockNumber nan_head;		/* newest page of NaN rows */
@@ -187,8 +187,8 @@ StaticAssertDecl(offsetof(FngNodeData, link) == 16, "fng node header is packed")
 
 #define FNG_NODE_LIVE		0x0001
 #define FNG_NODE_DEAD		0x0002
-#define FNG_NODE_RESERVED	0x0004	/* taken by an insert that is still writing
-									 * the vector's pages */
+#define FNG_NODE_RESERVED	0x0004	/* taken by an insert that is still
+									 * writing the vector's pages */
 
 /* A pending row's fixed part; the code follows. */
 typedef struct FngPendingData

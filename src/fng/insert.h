@@ -34,7 +34,8 @@ typedef struct FngPoint
 	const float *value;
 	const float *coded;
 	float	   *rotated;		/* NULL until needed */
-	float		dist;			/* squared, in coded space, to the node at hand */
+	float		dist;			/* squared, in coded space, to the node at
+								 * hand */
 } FngPoint;
 
 /* insert.c */

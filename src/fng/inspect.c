@@ -120,12 +120,15 @@ check_kind(Oid indexid)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("relation with OID %u does not exist", indexid)));
+	if (relkind == RELKIND_PARTITIONED_INDEX)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is a partitioned index", get_rel_name(indexid)),
+				 errhint("Name the indexes of its partitions.")));
 	if (relkind != RELKIND_INDEX)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("\"%s\" is not an index", get_rel_name(indexid)),
-				 relkind == RELKIND_PARTITIONED_INDEX ?
-				 errhint("Name the indexes of its partitions.") : 0));
+				 errmsg("\"%s\" is not an index", get_rel_name(indexid))));
 }
 
 /*

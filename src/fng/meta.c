@@ -20,8 +20,8 @@ void
 fng_meta_init(FngMetaPageData *meta, Relation index, const FngOpclass *opclass)
 {
 	const FngOptions *options = index->rd_options != NULL ?
-		(const FngOptions *) index->rd_options :
-		(const FngOptions *) fng_options((Datum) 0, false);
+	(const FngOptions *) index->rd_options :
+	(const FngOptions *) fng_options((Datum) 0, false);
 	int32		dim = TupleDescAttr(RelationGetDescr(index), 0)->atttypmod;
 	uint32		max_degree = options->max_neighbor_cnt;
 	uint32		subquantizer_cnt = options->subquantizer_cnt;

@@ -33,10 +33,6 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
-/* After this share of the nodes a pass over all pages is cheaper. */
-#define SWEEP_SHARE		8
-#define MIN_EXPANSIONS	64
-
 /* So many best nodes of the top level, or of a level between, start the next. */
 #define NUM_SEEDS		16
 
@@ -307,7 +303,7 @@ prepare_query(FngSearch *search, const float *query, float aux,
 		if (search->near != NULL)
 			pfree(search->near);
 		search->near = MemoryContextAllocHuge(search->context,
-											   mul_size(list_size, sizeof(FngFound)));
+											  mul_size(list_size, sizeof(FngFound)));
 		search->near_capacity = list_size;
 	}
 	search->list_size = list_size;
@@ -685,12 +681,12 @@ out_of_budget(FngSearch *search)
 {
 	Size		bytes;
 
-	if (search->expansions < MIN_EXPANSIONS)
+	if (search->expansions < FNG_MIN_EXPANSIONS)
 		return false;
 	if (search->max_expansions == 0)
-		search->max_expansions = Max((uint64) MIN_EXPANSIONS,
+		search->max_expansions = Max((uint64) FNG_MIN_EXPANSIONS,
 									 (uint64) RelationGetNumberOfBlocks(search->relation) *
-									 search->index->layout.slots_per_page / SWEEP_SHARE);
+									 search->index->layout.slots_per_page / FNG_SWEEP_SHARE);
 	if (search->expansions >= search->max_expansions)
 		return true;
 	bytes = search->candidates.capacity * sizeof(Candidate) +

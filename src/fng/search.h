@@ -12,6 +12,13 @@
 #include "fng.h"
 
 /*
+ * After so many expansions, or this share of the nodes, a pass over all pages
+ * is cheaper than going on in the graph.
+ */
+#define FNG_MIN_EXPANSIONS	64
+#define FNG_SWEEP_SHARE		8
+
+/*
  * Scores.  Smaller is nearer: squared L2 distance, negative inner product,
  * twice the cosine distance.  Monotone in the operator's result and computed
  * by the operator's own kernel.  Under inner product an insert searches in
