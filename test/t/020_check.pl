@@ -30,7 +30,7 @@ my %special = (next => 0, owner => 4, kind => 8, level => 9, version => 12, page
 my %node = (stamp => 0, tid => 8, flags => 14, link => 16, vector => 20, mul_scale => 24,
 	aux => 28, degree => 34, npending => 35, unused => 36, ids => 40);
 my %meta = (magic => 0, dim => 8, metric => 12, code_dim => 16, bits => 24, max_degree => 26,
-	slot_size => 32, nlevels => 72, entry => 80, level_head => 92, null_head => 124);
+	slot_size => 32, nlevels => 72, entry => 80, top_nodes => 88, level_head => 92, null_head => 124);
 
 my $cluster = start_node('main', "fsync = off\nautovacuum = off\nmax_wal_size = 4GB");
 
@@ -82,10 +82,10 @@ foreach my $table (sort keys %tables)
 # Returns what the check says of an index: '' or an error with its code.
 sub check_message
 {
-	my ($index, $heapallindexed) = @_;
+	my ($index, $heapallindexed, $setting) = @_;
 	my ($status, $out, $err) = $cluster->psql('postgres',
-		sprintf("\\set VERBOSITY verbose\nSELECT descartes_index_check('%s', %s)",
-			$index, $heapallindexed ? 'true' : 'false'));
+		sprintf("\\set VERBOSITY verbose\n%s;SELECT descartes_index_check('%s', %s)",
+			$setting // '', $index, $heapallindexed ? 'true' : 'false'));
 
 	return $status == 0 ? '' : $err;
 }
@@ -99,6 +99,8 @@ foreach my $table (sort keys %tables)
 	$cluster->safe_psql('postgres',
 		"CREATE INDEX ${table}_built ON $table USING fng (embedding $t->{opclass})");
 	is(check_message("${table}_built", 1), '', "$table: index as built");
+	is(check_message("${table}_built", 1, 'SET descartes.simd = scalar'), '',
+		"$table: index as built, in the eyes of another CPU");
 
 	$cluster->safe_psql('postgres', qq{
 		CREATE TABLE ${table}_2 (embedding $t->{type});
@@ -243,6 +245,8 @@ my @damages = (
 	[plain => 'chain of NULL rows in a circle', sub { my $at = $_[0]->special(PAGE_NULLS);
 			$_[0]->put($at + $special{next}, 'V', $at / BLCKSZ | 0) },
 		qr/belongs to a chain already/],
+	[plain => 'nodes of the top level', sub { $_[0]->put(META + $meta{top_nodes}, 'V', 77) },
+		qr/nodes instead of 77/],
 	[equal => 'entry', sub { $_[0]->put(META + $meta{entry}, 'V', 0) },
 		qr/entry 0 is no node/],
 
