@@ -128,7 +128,7 @@ get_bits(uint32_t bits, uint32_t coded, const uint8_t *block, uint32_t lanes,
 		}
 		codes = (code_load_le32(place.byte) >> place.shift) &
 			(0x01010101U * ((1U << bits) - 1));
-		codes = code_squeeze4(bits, codes);
+		codes = (uint32_t) code_squeeze(bits, codes);
 		if (bits == 2)
 			row[g] = (uint8_t) codes;
 		else if (bits == 4)

@@ -9,6 +9,7 @@
 #define DESCARTES_CODE_TEMPLATE_H
 
 #include <stdint.h>
+#include <string.h>
 
 #define CODE_JOIN_(a, b)	a##_##b
 #define CODE_JOIN(a, b)		CODE_JOIN_(a, b)
@@ -29,70 +30,75 @@
 	CODE_UNROLL \
 	for (uint32_t i = 0; i < (n); i++)
 
-/* Little-endian words, whatever the machine; compilers see one load. */
+/* Little-endian words, whatever the machine; any alignment. */
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#define code_le32(v)		__builtin_bswap32(v)
+#define code_le64(v)		__builtin_bswap64(v)
+#else
+#define code_le32(v)		(v)
+#define code_le64(v)		(v)
+#endif
+
 static inline uint32_t
 code_load_le32(const uint8_t *p)
 {
-	return (uint32_t) p[0] | (uint32_t) p[1] << 8 |
-		(uint32_t) p[2] << 16 | (uint32_t) p[3] << 24;
+	uint32_t	v;
+
+	memcpy(&v, p, sizeof(v));
+	return code_le32(v);
 }
 
 static inline void
 code_store_le32(uint8_t *p, uint32_t v)
 {
-	p[0] = (uint8_t) v;
-	p[1] = (uint8_t) (v >> 8);
-	p[2] = (uint8_t) (v >> 16);
-	p[3] = (uint8_t) (v >> 24);
+	v = code_le32(v);
+	memcpy(p, &v, sizeof(v));
+}
+
+static inline uint64_t
+code_load_le64(const uint8_t *p)
+{
+	uint64_t	v;
+
+	memcpy(&v, p, sizeof(v));
+	return code_le64(v);
 }
 
 /*
- * Four codes of B bits, one in each byte of a word, squeezed into the low
- * 4 B bits, and back.
+ * Codes of B bits, one in each of the eight bytes of a word, squeezed into
+ * its low 8 * B bits: neighbours join, then pairs, then fours.
  */
-static inline uint32_t
-code_squeeze4(uint32_t bits, uint32_t spread)
+static inline CODE_ALWAYS_INLINE uint64_t
+code_squeeze(uint32_t bits, uint64_t codes)
 {
+	const uint64_t pair = UINT64_C(0x0001000100010001);
+	const uint64_t four = UINT64_C(0x0000000100000001);
+
 	if (bits == 8)
-		return spread;
-	spread = (spread | spread >> (8 - bits)) &
-		((0x00010001U << (2 * bits)) - 0x00010001U);
-	return (spread | spread >> (16 - 2 * bits)) & ((1U << (4 * bits)) - 1);
+		return codes;
+	codes = (codes | codes >> (8 - bits)) & pair * ((1U << 2 * bits) - 1);
+	codes = (codes | codes >> (16 - 2 * bits)) & four * ((1U << 4 * bits) - 1);
+	return codes | codes >> (32 - 4 * bits);
 }
 
-static inline uint32_t
-code_spread4(uint32_t bits, uint32_t squeezed)
+/* The low 4 * B bits, as B bits in each of the four bytes of a word. */
+static inline CODE_ALWAYS_INLINE uint32_t
+code_spread4(uint32_t bits, uint32_t codes)
 {
 	if (bits == 8)
-		return squeezed;
-	squeezed = (squeezed | squeezed << (16 - 2 * bits)) &
-		((0x00010001U << (2 * bits)) - 0x00010001U);
-	return (squeezed | squeezed << (8 - bits)) &
-		(0x01010101U * ((1U << bits) - 1));
+		return codes;
+	codes = (codes | codes << (16 - 2 * bits)) &
+		0x00010001U * ((1U << 2 * bits) - 1);
+	return (codes | codes << (8 - bits)) & 0x01010101U * ((1U << bits) - 1);
 }
 
-/* 16 codes, a byte each, packed into 2 * bits bytes of a row. */
-static inline void
-code_pack16(uint32_t bits, const uint8_t *u, uint8_t *row)
+/* Eight codes, a byte each, packed into the B bytes that they take in a row. */
+static inline CODE_ALWAYS_INLINE void
+code_pack8(uint32_t bits, const uint8_t *u, uint8_t *row)
 {
-	for (uint32_t i = 0; i < 16; i += 4)
-	{
-		uint32_t	four = code_squeeze4(bits, code_load_le32(u + i));
+	uint64_t	codes = code_le64(code_squeeze(bits, code_load_le64(u)));
 
-		if (bits == 8)
-			code_store_le32(row + i, four);
-		else if (bits == 4)
-		{
-			row[i / 2] = (uint8_t) four;
-			row[i / 2 + 1] = (uint8_t) (four >> 8);
-		}
-		else if (bits == 2)
-			row[i / 4] = (uint8_t) four;
-		else if (i % 8 == 0)
-			row[i / 8] = (uint8_t) four;
-		else
-			row[i / 8] |= (uint8_t) (four << 4);
-	}
+	memcpy(row, &codes, bits);
 }
 
 #endif							/* DESCARTES_CODE_TEMPLATE_H */

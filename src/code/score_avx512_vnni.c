@@ -24,10 +24,13 @@ dot4(int bits, Ints sum, Bytes codes, Bytes values)
 	return _mm512_dpbusd_epi32(sum, codes, values);
 }
 
-/* Four chains of additions, so that none waits for another. */
+/*
+ * Four chains of additions, so that none waits for another.  As __m512i, gcc
+ * would copy each of them twice per step.
+ */
 typedef struct Dot
 {
-	Ints		part[4];
+	__v16si		part[4];
 } Dot;
 
 SCORE_TARGET static inline CODE_ALWAYS_INLINE Dot
@@ -37,7 +40,7 @@ dot_zero(void)
 
 	code_for(g, 4)
 	{
-		dot.part[g] = ints_zero();
+		dot.part[g] = (__v16si) ints_zero();
 	}
 	return dot;
 }
@@ -45,8 +48,7 @@ dot_zero(void)
 SCORE_TARGET static inline CODE_ALWAYS_INLINE Ints
 dot_sum(const Dot *dot)
 {
-	return _mm512_add_epi32(_mm512_add_epi32(dot->part[0], dot->part[1]),
-							_mm512_add_epi32(dot->part[2], dot->part[3]));
+	return (Ints) (dot->part[0] + dot->part[1] + (dot->part[2] + dot->part[3]));
 }
 
 SCORE_TARGET static inline CODE_ALWAYS_INLINE void
@@ -54,7 +56,7 @@ dot_add(int bits, Dot *dot, const Bytes *codes, const Bytes *values)
 {
 	code_for(g, 4)
 	{
-		dot->part[g] = dot4(bits, dot->part[g], codes[g], values[g]);
+		dot->part[g] = (__v16si) dot4(bits, (Ints) dot->part[g], codes[g], values[g]);
 	}
 }
 

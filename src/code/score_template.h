@@ -178,7 +178,9 @@ SCORE(dot_block) (uint32_t bits, uint32_t halves, const CodeQuery *query,
 		}
 	}
 
-	for (i = 0; i < query->coded; i += 16)
+	/* there are 16 coordinates at least, and gcc does better when told so */
+	i = 0;
+	do
 	{
 		Bytes		values[4];
 
@@ -205,7 +207,8 @@ SCORE(dot_block) (uint32_t bits, uint32_t halves, const CodeQuery *query,
 			}
 		}
 		block += 32 * halves * bits;
-	}
+		i += 16;
+	} while (i < query->coded);
 
 	code_for(h, halves)
 	{

@@ -118,11 +118,16 @@ wide_add_product(Wide w, Vec a, Vec b)
 	return w;
 }
 
-TRANSFORM_TARGET static inline void
-wide_store(double *p, Wide w)
+TRANSFORM_TARGET static inline double
+wide_total(const Wide *sums)
 {
-	_mm512_storeu_pd(p, w.low);
-	_mm512_storeu_pd(p + 8, w.high);
+	__m512d		eight = _mm512_add_pd(sums->low, sums->high);
+	__m256d		four = _mm256_add_pd(_mm512_castpd512_pd256(eight),
+									 _mm512_extractf64x4_pd(eight, 1));
+	__m128d		two = _mm_add_pd(_mm256_castpd256_pd128(four),
+								 _mm256_extractf128_pd(four, 1));
+
+	return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
 }
 
 #include "transform_template.h"

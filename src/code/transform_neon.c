@@ -125,11 +125,15 @@ wide_add_product(Wide w, Vec a, Vec b)
 	return w;
 }
 
-static inline void
-wide_store(double *p, Wide w)
+static inline double
+wide_total(const Wide *sums)
 {
-	vst1q_f64(p, w.low);
-	vst1q_f64(p + 2, w.high);
+	float64x2_t a = vaddq_f64(vaddq_f64(sums[0].low, sums[2].low),
+							  vaddq_f64(sums[1].low, sums[3].low));
+	float64x2_t b = vaddq_f64(vaddq_f64(sums[0].high, sums[2].high),
+							  vaddq_f64(sums[1].high, sums[3].high));
+
+	return vaddvq_f64(vaddq_f64(a, b));
 }
 
 #include "transform_template.h"

@@ -5,6 +5,8 @@
  *
  *-------------------------------------------------------------------------
  */
+#include <string.h>
+
 #include "transform.h"
 
 #define TRANSFORM_PREFIX	scalar
@@ -90,10 +92,18 @@ wide_add_product(Wide w, Vec a, Vec b)
 	return w + (double) a * (double) b;
 }
 
-static inline void
-wide_store(double *p, Wide w)
+static inline double
+wide_total(const Wide *sums)
 {
-	*p = w;
+	double		part[16];
+
+	memcpy(part, sums, sizeof(part));
+	for (int n = 8; n > 0; n /= 2)
+	{
+		for (int k = 0; k < n; k++)
+			part[k] += part[k + n];
+	}
+	return part[0];
 }
 
 #include "transform_template.h"

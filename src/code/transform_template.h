@@ -21,12 +21,11 @@
  *	Wide				VEC_LANES partial sums in double
  *	wide_zero()
  *	wide_add_product(w, a, b)	w + a * b, lane by lane
- *	wide_store(p, w)
+ *	wide_total(sums)	of all 16 partial sums, which are the lanes of the array
+ *						sums: upper half added to lower half, until one is left
  *
  *-------------------------------------------------------------------------
  */
-#include <string.h>
-
 
 #define TRANSFORM_TABLE		CODE_JOIN(code_transform, TRANSFORM_PREFIX)
 #define TRANSFORM_INLINE	TRANSFORM_TARGET static inline CODE_ALWAYS_INLINE
@@ -147,22 +146,6 @@ TRANSFORM(givens) (uint32_t half, float *v)
 	}
 }
 
-/* The total of the 16 partial sums. */
-TRANSFORM_INLINE double
-TRANSFORM(total) (const Wide *sum)
-{
-	double		part[16];
-
-	code_for(k, TRANSFORM_SUMS)
-	{
-		wide_store(part + k * VEC_LANES, sum[k]);
-	}
-	for (int n = 8; n > 0; n /= 2)
-		for (int k = 0; k < n; k++)
-			part[k] += part[k + n];
-	return part[0];
-}
-
 TRANSFORM_TARGET static void
 TRANSFORM(residual) (uint32_t n, const float *c, const float *o,
 					 double *rr, double *rc)
@@ -187,8 +170,8 @@ TRANSFORM(residual) (uint32_t n, const float *c, const float *o,
 			rc_sum[k] = wide_add_product(rc_sum[k], r, from);
 		}
 	}
-	*rr = TRANSFORM(total) (rr_sum);
-	*rc = TRANSFORM(total) (rc_sum);
+	*rr = wide_total(rr_sum);
+	*rc = wide_total(rc_sum);
 }
 
 /* bits is a constant wherever this is inlined. */
@@ -221,11 +204,12 @@ TRANSFORM(quantize_bits) (uint32_t bits, uint32_t n, float inverse_step,
 			xc_sum[k] = wide_add_product(xc_sum[k], x, from);
 			vec_store_codes(u + k * VEC_LANES, x, limit);
 		}
-		code_pack16(bits, u, row);
+		code_pack8(bits, u, row);
+		code_pack8(bits, u + 8, row + bits);
 		row += 2 * bits;
 	}
-	*xr = TRANSFORM(total) (xr_sum);
-	*xc = TRANSFORM(total) (xc_sum);
+	*xr = wide_total(xr_sum);
+	*xc = wide_total(xc_sum);
 }
 
 TRANSFORM_TARGET static void
