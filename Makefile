@@ -24,7 +24,8 @@ UNIT_TESTS = $(patsubst test/unit/%.c,%,$(sort $(wildcard test/unit/*.c)))
 CORE = $(sort $(wildcard src/distance/*.c src/code/*.c src/graph/*.c)) src/type/textio.c
 
 # sql/ holds the install scripts, too: those have "--" in their names.
-REGRESS := $(foreach f,$(sort $(wildcard sql/*.sql)),$(if $(findstring --,$f),,$(basename $(notdir $f))))
+REGRESS := $(filter-out $(REGRESS_EXCEPT),$(foreach f,$(sort $(wildcard sql/*.sql)),\
+	$(if $(findstring --,$f),,$(basename $(notdir $f)))))
 REGRESS_OPTS = --load-extension=descartes
 ISOLATION := $(patsubst test/specs/%.spec,%,$(sort $(wildcard test/specs/*.spec)))
 ISOLATION_OPTS = --inputdir=test --load-extension=descartes
