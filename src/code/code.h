@@ -107,7 +107,8 @@ extern void code_encode(const CodeParams *params, CodeForm form,
 
 /*
  * The standard deviation of an estimate is about
- * code_error_scale() * |mul| * |q - c| (CODE_L2; CODE_IP likewise).
+ * code_error_scale() * |mul| * |q - c| (CODE_L2; CODE_IP likewise), where
+ * B = 8 adds the rounding of the query, which is of the same order.
  */
 extern float code_error_scale(const CodeParams *params);
 

@@ -14,8 +14,9 @@
  * is needed.  The deviation is taken from the coded coordinates themselves.
  * For B = 1 the step does not matter, x is the signs.  Against the best step
  * of each r, sqrt(1 / rho^2 - 1) is larger by 0.4 % for B = 2, 6 % for B = 4
- * and 40 % for B = 8 (D = 128; 2, 18 and 70 % at D = 32), where other errors are
- * larger; in return |x| is the same for all r, which code_error_scale uses.
+ * and 40 % for B = 8 (D = 128; 2, 18 and 70 % at D = 32), where the rounding
+ * of the query is larger still; in return |x| is the same for all r, which
+ * code_error_scale uses.
  *
  * What x lacks is orthogonal to r and, over the random rotation, has no
  * preferred direction, so that with f = |r|^2 / <x, r>
@@ -74,7 +75,7 @@ expected_rho2(const CodeParams *params)
 		params->coded / params->rotdim;
 }
 
-/* The nearest finite float32; of NaN, which only NaN input makes, the largest. */
+/* The nearest finite float32; of NaN the largest. */
 static float
 finite_float(double value)
 {
