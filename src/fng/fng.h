@@ -320,6 +320,10 @@ typedef struct FngIndex
 	uint16	   *top_mul;
 	float		top_scale;
 
+	Buffer	   *hints;			/* where each block was last, or
+								 * InvalidBuffer */
+	BlockNumber nhints;
+
 	MemoryContext context;		/* holds this struct and all above */
 	int			refcount;
 	bool		stale;			/* free when refcount falls to 0 */

@@ -88,7 +88,13 @@ fng_choose_edges(FngInserter *inserter, FngPoint *node, FngPoint *candidates,
 	{
 		vectors[i] = candidates[i].coded;
 		dist[i] = candidates[i].dist;
-		protect[i] = protect_id != FNG_NO_ID && candidates[i].id == protect_id;
+
+		/*
+		 * Others lead to one of several equal nodes at best, so they lead to
+		 * each other.
+		 */
+		protect[i] = dist[i] == 0 ||
+			(protect_id != FNG_NO_ID && candidates[i].id == protect_id);
 	}
 	params.max_degree = layout->max_degree;
 	n = graph_select(&params, layout->code.dim, ncandidates, vectors, dist, protect,

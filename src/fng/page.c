@@ -49,6 +49,8 @@ fng_check_page(Relation index, Buffer buffer, FngPageKind kind)
 	if (PageGetSpecialSize(page) != sizeof(FngPageOpaqueData) ||
 		FngPageGetOpaque(page)->page_id != FNG_PAGE_ID)
 		fng_report_bad_page(index, BufferGetBlockNumber(buffer), "is not a page of an fng index");
+	if (FngPageGetOpaque(page)->version != FNG_FORMAT_VERSION)
+		fng_report_bad_page(index, BufferGetBlockNumber(buffer), "has an unknown format version");
 	if (FngPageGetOpaque(page)->kind != kind)
 		fng_report_bad_page(index, BufferGetBlockNumber(buffer), "is of an unexpected kind");
 }

@@ -10,11 +10,10 @@
  * pinned and share-locked per expansion and nothing of the neighbours is
  * read.  Results come only from visited nodes, so their order is exact.
  *
- * Unexpanded candidates wait in a heap by estimate; a node may wait there
- * several times, with estimates from several parents, and is expanded once.
  * Visited, unreturned nodes are in "near", the list_size nearest of them in
  * order, and in the heap "far", all others.  The nearest is returned as soon
  * as near is full and its last is nearer than the best unexpanded estimate.
+ * expand.c has the step itself, and where unexpanded candidates wait.
  *
  * The search is incomplete by design: when it has expanded a share of all
  * nodes, filled its memory or run out of candidates, fng_search_next returns
@@ -27,97 +26,13 @@
 #include <float.h>
 #include <math.h>
 
-#include "../distance/half.h"
-#include "search.h"
 #include "miscadmin.h"
+#include "search_int.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
 /* So many best nodes of the top level, or of a level between, start the next. */
 #define NUM_SEEDS		16
-
-typedef struct Candidate
-{
-	float		estimate;
-	uint32		id;
-} Candidate;
-
-#define MH_PREFIX candidate
-#define MH_ELEMENT Candidate
-#define MH_KEY(e) ((e).estimate)
-#include "minheap.h"
-
-#define MH_PREFIX found
-#define MH_ELEMENT FngFound
-#define MH_KEY(e) ((e).score)
-#include "minheap.h"
-
-typedef struct VisitedEntry
-{
-	uint32		id;
-	char		status;			/* simplehash's */
-	bool		returned;
-} VisitedEntry;
-
-#define SH_PREFIX visited
-#define SH_ELEMENT_TYPE VisitedEntry
-#define SH_KEY_TYPE uint32
-#define SH_KEY id
-#define SH_HASH_KEY(tb, key) fng_hash_id(key)
-#define SH_EQUAL(tb, a, b) ((a) == (b))
-#define SH_SCOPE static inline
-#define SH_DECLARE
-#define SH_DEFINE
-
-/* Fibonacci hashing spreads consecutive ids well enough. */
-static inline uint32
-fng_hash_id(uint32 id)
-{
-	return (uint32) (((uint64) id * UINT64CONST(0x9E3779B97F4A7C15)) >> 32);
-}
-
-#include "lib/simplehash.h"
-
-struct FngSearch
-{
-	Relation	relation;
-	FngIndex   *index;
-	MemoryContext context;		/* lives as long as the search */
-	MemoryContext visit_context;	/* what fng_search_collect returns */
-	const DistanceKernels *kernels;
-
-	/* the query */
-	float	   *query;			/* as the heap has it */
-	float		query_aux;
-	float	   *coded;			/* before and after rotation */
-	float	   *rotated;
-	CodeQuery  *code_query;
-	CodeQuery  *top_query;
-	uint32		list_size;
-	float		explore;		/* margin per |mul| * scale * |t| */
-
-	/* progress */
-	uint8		level;
-	candidate_heap candidates;
-	FngFound   *near;
-	uint32		nnear;
-	uint32		near_capacity;
-	found_heap	far;
-	visited_hash *visited;
-	uint64		expansions;
-	uint64		max_expansions;
-
-	/* scratch of one expansion */
-	float	   *chained;		/* a vector from its chain */
-	float		scores[CODE_LANES];
-	float		estimates[CODE_LANES];
-
-	/* visits kept for fng_search_collect */
-	bool		collecting;
-	FngVisit   *visits;
-	uint32		nvisits;
-	uint32		visits_capacity;
-};
 
 static void prepare_query(FngSearch *search, const float *query, float aux,
 						  uint32 list_size, float explore_factor);
@@ -125,16 +40,7 @@ static void reset_level(FngSearch *search, uint8 level);
 static void enter(FngSearch *search, uint8 level);
 static void seed_from_top(FngSearch *search);
 static void descend(FngSearch *search);
-static bool expand_best(FngSearch *search);
-static bool visit(FngSearch *search, uint32 id, FngFound *found);
-static bool lock_node(FngSearch *search, uint32 id, Buffer *buffer, char **slot,
-					  const float **value);
-static void score_edges(FngSearch *search, const char *slot, double base);
-static void score_pending(FngSearch *search, const char *slot, double base);
-static void push_candidates(FngSearch *search, const uint32 *ids, uint32 n);
-static void remember_visit(FngSearch *search, const FngFound *found,
-						   const FngNodeData *node, const float *value);
-static void add_found(FngSearch *search, const FngFound *found);
+static bool is_next_known(const FngSearch *search);
 static FngFound take_nearest(FngSearch *search);
 static bool out_of_budget(FngSearch *search);
 
@@ -153,6 +59,7 @@ fng_search_create(Relation index, MemoryContext parent)
 	search->relation = index;
 	search->context = context;
 	search->index = fng_index_open(index, context);
+	search->file = compat_relation_file(index);
 	layout = &search->index->layout;
 	search->visit_context = AllocSetContextCreate(context, "fng visits", ALLOCSET_DEFAULT_SIZES);
 	search->query = palloc(layout->vector_bytes);
@@ -163,7 +70,9 @@ fng_search_create(Relation index, MemoryContext parent)
 		search->top_query = palloc(code_query_size(&search->index->top_code));
 	if (!layout->vector_inline)
 		search->chained = palloc(layout->vector_bytes);
-	candidate_heap_init(&search->candidates, 4096);
+	candidate_heap_init(&search->candidates, 1024);
+	search->later_capacity = 4096;
+	search->later = palloc(search->later_capacity * sizeof(Candidate));
 	found_heap_init(&search->far, 256);
 	search->visited = visited_create(context, 512, NULL);
 	MemoryContextSwitchTo(old);
@@ -217,10 +126,7 @@ fng_search_next(FngSearch *search, FngFound *found)
 
 	for (;;)
 	{
-		if (search->nnear > 0 &&
-			(search->candidates.count == 0 ||
-			 (search->nnear == search->list_size &&
-			  search->near[search->nnear - 1].score <= search->candidates.elements[0].estimate)))
+		if (search->nnear > 0 && is_next_known(search))
 		{
 			VisitedEntry *entry;
 
@@ -230,9 +136,9 @@ fng_search_next(FngSearch *search, FngFound *found)
 			result = true;
 			break;
 		}
-		if (search->candidates.count == 0 || out_of_budget(search))
+		if (fng_search_exhausted(search) || out_of_budget(search))
 			break;
-		expand_best(search);
+		fng_expand_best(search);
 	}
 	MemoryContextSwitchTo(old);
 	return result;
@@ -272,10 +178,8 @@ fng_search_collect(FngSearch *search, const float *value, float aux,
 	prepare_query(search, value, aux, list_size, 0);
 	search->collecting = true;
 	enter(search, level);
-	while (search->candidates.count > 0 &&
-		   (search->nnear < search->list_size ||
-			search->near[search->nnear - 1].score > search->candidates.elements[0].estimate))
-		expand_best(search);
+	while (!is_next_known(search))
+		fng_expand_best(search);
 	search->collecting = false;
 	MemoryContextSwitchTo(old);
 	*visits = search->visits;
@@ -316,6 +220,9 @@ reset_level(FngSearch *search, uint8 level)
 {
 	search->level = level;
 	search->candidates.count = 0;
+	search->nlater = 0;
+	search->later_least = INFINITY;
+	search->bound = INFINITY;
 	search->far.count = 0;
 	search->nnear = 0;
 	search->expansions = 0;
@@ -409,10 +316,8 @@ descend(FngSearch *search)
 
 	search->collecting = false;
 	search->list_size = Min(NUM_SEEDS, list_size);
-	while (search->candidates.count > 0 &&
-		   (search->nnear < search->list_size ||
-			search->near[search->nnear - 1].score > search->candidates.elements[0].estimate))
-		expand_best(search);
+	while (!is_next_known(search))
+		fng_expand_best(search);
 
 	while (nseeds < search->nnear)
 	{
@@ -429,234 +334,16 @@ descend(FngSearch *search)
 }
 
 /*
- * Take the candidate of the smallest estimate and visit it.  Returns false if
- * it was no news.
+ * Is the nearest of near the next row: are list_size visited nodes nearer
+ * than every estimate, or is nothing left?
  */
 static bool
-expand_best(FngSearch *search)
+is_next_known(const FngSearch *search)
 {
-	Candidate	candidate = candidate_heap_pop(&search->candidates);
-	VisitedEntry *entry;
-	FngFound	found;
-	bool		seen;
-
-	entry = visited_insert(search->visited, candidate.id, &seen);
-	if (seen)
-		return false;
-	entry->returned = false;
-	CHECK_FOR_INTERRUPTS();
-	search->expansions++;
-	if (!visit(search, candidate.id, &found))
-		return false;
-	if (search->level > 0 || ItemPointerIsValid(&found.tid) ||
-		BlockNumberIsValid(found.tid_chain))
-		add_found(search, &found);
-	return true;
-}
-
-/*
- * Visit a node: its exact score, and candidates from its edges.  Returns
- * false if the id leads to no node of this level.
- */
-static bool
-visit(FngSearch *search, uint32 id, FngFound *found)
-{
-	const FngLayout *layout = &search->index->layout;
-	Buffer		buffer;
-	char	   *slot;
-	const float *value;
-	FngNode		node;
-
-	if (!lock_node(search, id, &buffer, &slot, &value))
-		return false;
-	node = FngSlotNode(slot);
-	found->id = id;
-	found->tid = node->tid;
-	found->tid_chain = node->link;
-	found->score = fng_score(layout, search->kernels, search->query, search->query_aux,
-							 value, node->aux);
-	if (isnan(found->score))
-		found->score = DBL_MAX;
-
-	score_edges(search, slot, found->score);
-	if (node->npending > 0)
-		score_pending(search, slot, found->score);
-	if (search->collecting)
-		remember_visit(search, found, node, value);
-	UnlockReleaseBuffer(buffer);
-	return true;
-}
-
-/*
- * Lock the node's page for reading and find its vector, which never changes
- * while the slot is in use.
- */
-static bool
-lock_node(FngSearch *search, uint32 id, Buffer *buffer, char **slot,
-		  const float **value)
-{
-	const FngLayout *layout = &search->index->layout;
-	bool		chained = false;
-
-	*buffer = ReadBuffer(search->relation, FngIdBlock(layout, id));
-	for (;;)
-	{
-		Page		page = BufferGetPage(*buffer);
-		BlockNumber chain;
-
-		LockBuffer(*buffer, BUFFER_LOCK_SHARE);
-		if (!fng_node_usable(layout, page, FngIdSlot(layout, id), search->level))
-		{
-			UnlockReleaseBuffer(*buffer);
-			return false;
-		}
-		*slot = FngPageSlot(layout, page, FngIdSlot(layout, id));
-		if (layout->vector_inline)
-			*value = FngSlotVector(layout, *slot);
-		else
-			*value = search->chained;
-		if (layout->vector_inline || chained)
-			return true;
-
-		/* read the chain without a lock, then lock the node again */
-		chain = FngSlotNode(*slot)->vector;
-		LockBuffer(*buffer, BUFFER_LOCK_UNLOCK);
-		fng_read_vector_chain(search->relation, chain, search->chained,
-							  layout->vector_bytes, NULL);
-		chained = true;
-	}
-}
-
-/* Estimate the neighbours in the columnar blocks and push them. */
-static void
-score_edges(FngSearch *search, const char *slot, double base)
-{
-	const FngLayout *layout = &search->index->layout;
-	const FngNodeData *node = (const FngNodeData *) slot;
-	uint32		degree = Min(node->degree, layout->max_degree);
-	uint32		first = 0;
-	float		margin = 0;
-
-	if (search->explore > 0)
-		margin = search->explore * node->mul_scale * (float) sqrt(Max(base, 0.0));
-
-	while (first < degree)
-	{
-		uint32		lanes = fng_block_lanes(layout, first);
-		uint32		n = Min(lanes, degree - first);
-
-		code_score_block(&layout->code, search->code_query,
-						 FngSlotCodes(layout, slot) + first * layout->row_bytes,
-						 lanes, search->scores);
-		code_estimate(n, (float) base, node->mul_scale,
-					  FngSlotAdd(layout, slot) + first,
-					  FngSlotMul(layout, slot) + first,
-					  search->scores, search->estimates);
-		if (margin > 0)
-		{
-			for (uint32 i = 0; i < n; i++)
-				search->estimates[i] -= margin *
-					fabsf(half_to_float(FngSlotMul(layout, slot)[first + i]));
-		}
-		push_candidates(search, FngSlotIds(layout, slot) + first, n);
-		first += lanes;
-	}
-}
-
-static void
-score_pending(FngSearch *search, const char *slot, double base)
-{
-	const FngLayout *layout = &search->index->layout;
-	const FngNodeData *node = (const FngNodeData *) slot;
-	uint32		npending = Min(node->npending, layout->max_pending);
-
-	for (uint32 i = 0; i < npending; i++)
-	{
-		FngPendingData *pending = FngSlotPending(layout, slot, i);
-		float		score = code_score_row(&layout->code, search->code_query,
-										   FngPendingRow(pending));
-
-		code_estimate(1, (float) base, node->mul_scale, &pending->add, &pending->mul,
-					  &score, search->estimates);
-		push_candidates(search, &pending->id, 1);
-	}
-}
-
-/* Push the nodes of search->estimates that have not been visited. */
-static void
-push_candidates(FngSearch *search, const uint32 *ids, uint32 n)
-{
-	for (uint32 i = 0; i < n; i++)
-	{
-		Candidate	candidate;
-
-		candidate.id = ids[i];
-		candidate.estimate = search->estimates[i];
-		if (candidate.id == FNG_NO_ID ||
-			visited_lookup(search->visited, candidate.id) != NULL)
-			continue;
-		/* overflow and its NaN: try these last */
-		if (!(candidate.estimate < FLT_MAX))
-			candidate.estimate = FLT_MAX;
-		candidate_heap_push(&search->candidates, candidate);
-	}
-}
-
-/* Keep the node and a copy of its vector for the caller of collect. */
-static void
-remember_visit(FngSearch *search, const FngFound *found, const FngNodeData *node,
-			   const float *value)
-{
-	const FngLayout *layout = &search->index->layout;
-	FngVisit   *at;
-	float	   *copy;
-
-	if (search->nvisits == search->visits_capacity)
-	{
-		search->visits_capacity *= 2;
-		search->visits = repalloc(search->visits, search->visits_capacity * sizeof(FngVisit));
-	}
-	copy = MemoryContextAlloc(search->visit_context, layout->vector_bytes);
-	memcpy(copy, value, layout->vector_bytes);
-	at = &search->visits[search->nvisits++];
-	at->id = found->id;
-	at->flags = node->flags;
-	at->tid_chain = found->tid_chain;
-	at->aux = node->aux;
-	at->score = found->score;
-	at->value = copy;
-}
-
-/* Put a visited node among the near, or with the far. */
-static void
-add_found(FngSearch *search, const FngFound *found)
-{
-	uint32		low = 0;
-	uint32		high = search->nnear;
-
-	if (search->nnear == search->list_size)
-	{
-		if (found->score >= search->near[search->nnear - 1].score)
-		{
-			found_heap_push(&search->far, *found);
-			return;
-		}
-		found_heap_push(&search->far, search->near[--search->nnear]);
-		high = search->nnear;
-	}
-	while (low < high)
-	{
-		uint32		middle = (low + high) / 2;
-
-		if (search->near[middle].score <= found->score)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	memmove(&search->near[low + 1], &search->near[low],
-			(search->nnear - low) * sizeof(FngFound));
-	search->near[low] = *found;
-	search->nnear++;
+	if (fng_search_exhausted(search))
+		return true;
+	return search->nnear == search->list_size &&
+		search->near[search->nnear - 1].score <= fng_least_estimate(search);
 }
 
 /* Remove the nearest and move up the nearest of the far. */
@@ -690,6 +377,7 @@ out_of_budget(FngSearch *search)
 	if (search->expansions >= search->max_expansions)
 		return true;
 	bytes = search->candidates.capacity * sizeof(Candidate) +
+		search->later_capacity * sizeof(Candidate) +
 		search->far.capacity * sizeof(FngFound) +
 		search->visited->size * sizeof(VisitedEntry);
 	return bytes > (Size) work_mem * 1024;
