@@ -4,7 +4,7 @@
 #   make WERROR=1                            warnings are errors
 #   make unit                                unit tests of the C core, no server
 #   make clang-check                         what clang says about the sources
-#   make indent-check                        the layout, by pg_bsd_indent
+#   make indent-check                        the layout, by pg_bsd_indent 2.1.1
 #   make demo, make test                     bench/demo.sh, test/run.sh
 
 EXTENSION = $(patsubst %.control,%,$(wildcard *.control))
