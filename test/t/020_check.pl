@@ -87,7 +87,7 @@ sub check_message
 		sprintf("\\set VERBOSITY verbose\n%s;SELECT descartes_index_check('%s', %s)",
 			$setting // '', $index, $heapallindexed ? 'true' : 'false'));
 
-	return $status == 0 ? '' : $err;
+	return $status == 0 && $err !~ /WARNING/ ? '' : $err;
 }
 
 # Sound indexes pass: built, and grown by inserts.
@@ -421,6 +421,12 @@ foreach my $i (@indexes)
 	{
 		my $message = check_message($index, 0);
 
+		# costs time, but no rows
+		if ($name eq 'unreachable')
+		{
+			like($message, qr/WARNING: .*$expected/, "$table, $name: a warning");
+			next;
+		}
 		like($message, qr/XX002: /, "$table, $name: reported as corruption");
 		like($message, $expected, "$table, $name: what and where");
 	}
