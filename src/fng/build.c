@@ -106,14 +106,16 @@ fng_buildempty(Relation index)
 {
 	FngMetaPageData meta;
 	Buffer		buffer;
-	GenericXLogState *xlog;
 
 	fng_meta_init(&meta, index, fng_opclass(index));
 	buffer = fng_extend(index, INIT_FORKNUM);
-	xlog = GenericXLogStart(index);
-	fng_meta_write_page(GenericXLogRegisterBuffer(xlog, buffer, GENERIC_XLOG_FULL_IMAGE),
-						&meta);
-	GenericXLogFinish(xlog);
+
+	/* the init fork is logged although the relation is not */
+	START_CRIT_SECTION();
+	fng_meta_write_page(BufferGetPage(buffer), &meta);
+	MarkBufferDirty(buffer);
+	log_newpage_buffer(buffer, true);
+	END_CRIT_SECTION();
 	UnlockReleaseBuffer(buffer);
 }
 
