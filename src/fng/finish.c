@@ -80,9 +80,9 @@ find_or_link(FngInserter *inserter, uint32 id, float *value, float aux)
 	FngPoint	from;
 	FngPoint	to;
 
-	nvisits = fng_search_collect(inserter->search, value, aux, 0, FIND_LIST_SIZE, &visits);
-	if (fng_search_visited(inserter->search, id))
+	if (fng_search_reaches(inserter->search, value, aux, id, FIND_LIST_SIZE))
 		return true;
+	nvisits = fng_search_collect(inserter->search, value, aux, 0, FIND_LIST_SIZE, &visits);
 	for (uint32 i = 0; i < nvisits; i++)
 	{
 		if (nearest == NULL || visits[i].score < nearest->score)

@@ -144,7 +144,7 @@ fng_search_next(FngSearch *search, FngFound *found)
 	return result;
 }
 
-/* Has the node been returned, or visited, since the search started? */
+/* Has the node been returned since the search started? */
 bool
 fng_search_returned(FngSearch *search, uint32 id)
 {
@@ -153,16 +153,10 @@ fng_search_returned(FngSearch *search, uint32 id)
 	return entry != NULL && entry->returned;
 }
 
-bool
-fng_search_visited(FngSearch *search, uint32 id)
-{
-	return visited_lookup(search->visited, id) != NULL;
-}
-
 /*
  * Search one level for a value that is to be linked into it: all nodes
  * visited until the list_size nearest are nearer than every estimate.
- * Returns their number, sorted by score; they live until the next collect.
+ * Returns their number, in order of visit; they live until the next collect.
  */
 uint32
 fng_search_collect(FngSearch *search, const float *value, float aux,
@@ -184,6 +178,27 @@ fng_search_collect(FngSearch *search, const float *value, float aux,
 	MemoryContextSwitchTo(old);
 	*visits = search->visits;
 	return search->nvisits;
+}
+
+/*
+ * Does a search of the base for a value visit the node "id", before
+ * list_size nodes are nearer than every estimate?
+ */
+bool
+fng_search_reaches(FngSearch *search, const float *value, float aux,
+				   uint32 id, uint32 list_size)
+{
+	MemoryContext old = MemoryContextSwitchTo(search->context);
+	bool		reached = false;
+
+	prepare_query(search, value, aux, list_size, 0);
+	search->collecting = false;
+	enter(search, 0);
+	while (!(reached = visited_lookup(search->visited, id) != NULL) &&
+		   !is_next_known(search))
+		fng_expand_best(search);
+	MemoryContextSwitchTo(old);
+	return reached;
 }
 
 static void

@@ -59,7 +59,8 @@ extern void fng_search_start(FngSearch *search, const float *query,
 							 uint32 list_size, float explore_factor);
 extern bool fng_search_next(FngSearch *search, FngFound *found);
 extern bool fng_search_returned(FngSearch *search, uint32 id);
-extern bool fng_search_visited(FngSearch *search, uint32 id);
+extern bool fng_search_reaches(FngSearch *search, const float *value, float aux,
+							   uint32 id, uint32 list_size);
 extern uint64 fng_search_expansions(const FngSearch *search);
 extern uint32 fng_search_collect(FngSearch *search, const float *value, float aux,
 								 uint32 level, uint32 list_size, FngVisit **visits);
