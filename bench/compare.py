@@ -158,6 +158,18 @@ def measure(engines, points, args):
     return floors
 
 
+def measure_clients(engines, result, args):
+    """Adds client QPS, of the fastest width at each target, and its floor."""
+    for number in range(args.rounds):
+        say(f"  clients, round {number + 1} of {args.rounds}")
+        for engine in engines:
+            figures = result["engines"][engine.name]
+            for place in (figures, *filter(None, figures["at"].values())):
+                qps = engine.client_qps(args.client, place.get("width"))
+                if qps:
+                    place["client_qps"] = max(qps, place.get("client_qps", 0))
+
+
 def at_recall(points, target):
     """The fastest point that reaches the recall, and the speed at exactly
     that recall, between it and the best point that misses it.
@@ -230,6 +242,8 @@ def compare(dataset, engines, args):
                 "points": points[e.name],
                 "at": {str(t): at_recall(points[e.name], t) for t in TARGETS},
             } for e in taking_part}}
+        if args.client:
+            measure_clients(taking_part, result, args)
     finally:
         for engine in engines:
             engine.close()
@@ -251,6 +265,17 @@ def summary_line(name, engine):
             + f"{at['interpolated_qps']:10,.0f}{at['width']:8}"])
     cells += [number(engine["floor_qps"], ",.0f").rjust(11)]
     return "".join(cells)
+
+
+def client_lines(result):
+    lines = []
+    for name, engine in result["engines"].items():
+        if "client_qps" in engine:
+            lines.append(f"  {name:<24}{'':18}" + "".join(
+                number(at and at["client_qps"], ",.0f").rjust(10) + " " * 18
+                for at in engine["at"].values())
+                + f"{engine['client_qps']:11,.0f}")
+    return lines and ["", "  through one client (pgbench, prepared)"] + lines
 
 
 def report(result):
@@ -282,6 +307,7 @@ def report(result):
             f"{ratio['index_bytes']:9.2f}" + "".join(
                 number(ratio[f"qps@{t}"], ".2f").rjust(10) + " " * 18
                 for t in TARGETS))
+    lines += client_lines(result)
     lines += ["  note: " + note for note in result["notes"] + [
         f"{name}: {notice}" for name, engine in result["engines"].items()
         for notice in engine["notices"]]]
@@ -365,6 +391,7 @@ def parse_arguments():
     parser.add_argument("--variant", action="append", default=[])
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--seconds", type=float)
+    parser.add_argument("--client", type=int, metavar="SECONDS")
     parser.add_argument("--storage",
                         choices=("plain", "main", "external", "extended"))
     parser.add_argument("--dsn", default="")
@@ -403,6 +430,11 @@ def main():
             with open(os.path.join(args.output, "compare.txt"), "w",
                       encoding="utf-8") as out:
                 print(*tables, sep="\n", file=out)
+        draw(path, args.scratch)
+
+
+def draw(path, scratch):
+    os.environ.setdefault("MPLCONFIGDIR", scratch)
     try:
         from compare_plot import plot
         plot(path)

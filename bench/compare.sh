@@ -20,6 +20,8 @@
 #	--variant OPTIONS	also descartes WITH (OPTIONS); may be repeated
 #	--rounds N			each setting is timed N times, the best counts (3)
 #	--seconds S			... for S seconds at least (0.5)
+#	--client S			also QPS of a client, pgbench with prepared statements, which
+#						runs for S seconds at the best setting of each target
 #	--storage WORD		of the vectors: plain, main, external or extended; by
 #						default plain where the row fits a page, else external
 #	--dsn CONNINFO		measure there, as a superuser, in databases compare_...:
@@ -85,17 +87,18 @@ while [ $# -gt 0 ]; do
 			export DESCARTES_KEEP=1
 			arguments+=("$1")
 			;;
-		--*)
+		--output | --dsn | --sets | --rows | --queries | --engines | --variant | \
+			--rounds | --seconds | --client | --storage)
 			[ $# -ge 2 ] || die "$1 needs a value; see --help"
 			case $1 in
 				--output) output=$2 ;;
 				--dsn) dsn=yes ;;&
-				--dsn | --sets | --rows | --queries | --engines | --variant | --rounds | --seconds | --storage)
-					arguments+=("$1" "$2")
-					;;
-				*) die "no option $1; see --help" ;;
+				*) arguments+=("$1" "$2") ;;
 			esac
 			shift
+			;;
+		-*)
+			die "no option $1; see --help"
 			;;
 		*)
 			arguments+=("$(realpath -- "$1")")
@@ -110,7 +113,7 @@ for package in python3-psycopg python3-numpy python3-h5py python3-matplotlib; do
 		apt install --no-install-recommends "$package" || {
 			apt update
 			apt install --no-install-recommends "$package"
-		}
+		} || [ $package = python3-matplotlib ]
 	fi
 done
 

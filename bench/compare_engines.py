@@ -4,6 +4,7 @@ An engine takes a data set, builds its index, and then answers all queries of
 the set at a given search width, to be looked at (find) or timed (time).
 """
 import os
+import re
 import shutil
 import subprocess
 from time import perf_counter
@@ -28,12 +29,20 @@ BUILD_SETTINGS = {
     "maintenance_work_mem": "1GB", "min_parallel_table_scan_size": "0",
     "max_parallel_maintenance_workers": str(BUILD_THREADS - 1)}
 
-# No client in the loop: the queries come from a table.  The floor is what of
-# this is not the search: fixed rows, each with its distance evaluated.
+# No client in the loop: the queries come from a table.
 SEARCH = ("FROM items_queries q, LATERAL (SELECT id FROM items"
           " ORDER BY embedding {op} q.embedding LIMIT {k}) r")
+
+# What of this is not the search: fixed rows, each with its distance evaluated
 FLOOR = ("FROM items_queries q, LATERAL (SELECT id,"
          " embedding {op} q.embedding AS distance FROM fixed LIMIT {k}) r")
+
+# A client sends one query at a time, prepared; pgbench cannot draw a vector, so
+# that the server looks it up by a number.
+CLIENT = (r"\set id random(0, {last})" "\n"
+          "SELECT id FROM items ORDER BY embedding {op} (SELECT embedding"
+          " FROM items_queries WHERE id = :id) LIMIT {k};\n")
+CLIENT_FLOOR = "SELECT 1;\n"
 
 
 class Unavailable(Exception):
@@ -110,6 +119,8 @@ class SqlEngine:
         self.execute("VACUUM ANALYZE")
         self.search = SEARCH.format(op=dataset.operator, k=K)
         self.floor = FLOOR.format(op=dataset.operator, k=K)
+        self.client = CLIENT.format(op=dataset.operator, k=K,
+                                    last=len(dataset.test) - 1)
 
     def build(self, dataset):
         for setting, value in {**SEARCH_SETTINGS, **BUILD_SETTINGS}.items():
@@ -121,6 +132,9 @@ class SqlEngine:
             build_seconds=perf_counter() - started,
             index_bytes=self.value("SELECT pg_relation_size('items_index')"),
             table_bytes=self.value("SELECT pg_table_size('items')"),
+            server=self.value("SELECT version()"),
+            shared_buffers=self.value("SHOW shared_buffers"),
+            huge_pages=self.value("SHOW huge_pages"),
             version=self.value("SELECT extversion FROM pg_extension"
                                f" WHERE extname = '{self.extension}'"))
         self.execute("CHECKPOINT")
@@ -188,6 +202,22 @@ class SqlEngine:
             cpu = self.cpu() - cpu
         self.execute("DEALLOCATE timed")
         return Timing(queries, wall, cpu)
+
+    def client_qps(self, seconds, width=None):
+        """Queries per second of one client, pgbench; of one that asks for
+        nothing if there is no width."""
+        settings = dict(SEARCH_SETTINGS)
+        if width is not None:
+            settings[self.setting] = str(width)
+        options = " ".join(f"-c {name}={value}"
+                           for name, value in settings.items())
+        script = CLIENT_FLOOR if width is None else self.client
+        output = subprocess.run(
+            ["pgbench", "-n", "-M", "prepared", "-T", str(seconds),
+             "-f", "/dev/stdin", make_conninfo(
+                 self.server, dbname=self.database, options=options)],
+            input=script, stdout=subprocess.PIPE, check=True, text=True).stdout
+        return float(re.search(r"^tps = ([0-9.]+)", output, re.M)[1])
 
     def cpu(self):
         """Seconds of CPU time of the backend, None if it is not here."""
@@ -274,6 +304,9 @@ class HnswlibEngine:
         return Timing(int(queries), float(wall), float(cpu))
 
     def time_floor(self, _seconds):
+        return None
+
+    def client_qps(self, _seconds, _width=None):
         return None
 
     def describe(self):

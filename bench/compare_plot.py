@@ -38,9 +38,13 @@ def draw_set(axes, result, styles):
                   color=colour, marker=marker, markersize=4, linewidth=1.5,
                   label=name)
     axes.set_yscale("log")
+    axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(ticker.FuncFormatter(
         lambda y, _: f"{y:,.0f}"))
+    axes.yaxis.set_minor_formatter(ticker.NullFormatter())
     axes.set_xlim(LEAST_RECALL, 1.002)
+    axes.xaxis.set_major_locator(ticker.MultipleLocator(0.05))
+    axes.xaxis.set_minor_locator(ticker.MultipleLocator(0.01))
     axes.grid(which="both", linewidth=0.3, alpha=0.6)
     axes.set_title(f"{result['name']}, {result['rows']:,} rows", fontsize=10)
     axes.set_xlabel(f"recall@{result['k']}")
