@@ -34,8 +34,8 @@
 # that is not installed is left out with a note: the extension vector on the
 # server, libhnswlib-dev and g++ for hnswlib.
 #
-# Rules, the same for both indexes: default storage of the column in the row
-# where that fits; fng at its defaults and hnsw with m = 16, ef_construction =
+# Rules, the same for both indexes: vectors stored plain, in the row, as far as
+# a page takes it; fng at its defaults, hnsw with m = 16 and ef_construction =
 # 200; maintenance_work_mem of 1 GB, leader and one worker (hnswlib: two
 # threads); everything in shared buffers; no sequential scan, memoize, parallel
 # query or JIT; queries from a table through LATERAL, in one backend, in turn.

@@ -37,8 +37,8 @@ SEARCH = ("FROM items_queries q, LATERAL (SELECT id FROM items"
 FLOOR = ("FROM items_queries q, LATERAL (SELECT id,"
          " embedding {op} q.embedding AS distance FROM fixed LIMIT {k}) r")
 
-# A client sends one query at a time, prepared; pgbench cannot draw a vector, so
-# that the server looks it up by a number.
+# A client sends one query at a time, prepared; pgbench cannot draw a vector,
+# so that the server looks it up by a number.
 CLIENT = (r"\set id random(0, {last})" "\n"
           "SELECT id FROM items ORDER BY embedding {op} (SELECT embedding"
           " FROM items_queries WHERE id = :id) LIMIT {k};\n")

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Draws the results of compare.py: queries per second over recall.
 
-    compare_plot.py compare.json    writes compare.png and compare.svg beside it
+    compare_plot.py compare.json    writes compare.png and .svg beside it
 
 One panel for each data set, one line for each engine, as ANN-Benchmarks does:
 higher and farther right is better.  Needs python3-matplotlib.
