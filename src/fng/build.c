@@ -22,7 +22,7 @@
  */
 #include "postgres.h"
 
-#include <math.h>
+#include <float.h>
 
 #include "access/tableam.h"
 #include "access/xloginsert.h"
@@ -192,6 +192,7 @@ init_build(FngBuild *build, Relation heap, Relation index, IndexInfo *info)
 	fng_layout_from_meta(&build->meta, &build->layout);
 	graph_params_init(&build->graph);
 	build->graph.max_degree = build->layout.max_degree;
+	build->graph.pool_size = Max(build->meta.build_res_cnt, build->layout.max_degree);
 	build->graph.seed = build->meta.seed;
 	init_host(build);
 	build->max_rows = rows_that_fit(build);
@@ -397,7 +398,7 @@ set_ip_norm(FngBuild *build)
 	for (uint32 i = 0; i < build->nrows; i++)
 		longest = Max(longest, distance_kernels()->norm(build->layout.dim,
 														build->points + (Size) i * build->layout.code.rotdim));
-	build->meta.ip_norm = (float) (longest * 1.01);
+	build->meta.ip_norm = (float) Min(longest * 1.01, FLT_MAX);
 }
 
 /*

@@ -357,8 +357,6 @@ check_slot(FngCheck *check, BlockNumber block, uint32 slot, uint8 level,
 			fng_check_corrupted(check, block, slot, "free slot is not empty");
 		return;
 	}
-	if (node->flags == FNG_NODE_RESERVED)
-		return;
 	if (node->flags != FNG_NODE_LIVE && node->flags != FNG_NODE_DEAD)
 		fng_check_corrupted(check, block, slot, "flags are %04X", node->flags);
 

@@ -40,6 +40,7 @@
 /* Margin of the bound, in spreads of the near list. */
 #define BOUND_SLACK			0.25f
 
+static bool is_wanted(const FngSearch *search, const FngFound *found);
 static void refill_candidates(FngSearch *search);
 static bool visit(FngSearch *search, uint32 id, FngFound *found);
 static Buffer read_node_page(FngSearch *search, BlockNumber block);
@@ -50,6 +51,8 @@ static bool lock_node(FngSearch *search, uint32 id, Buffer *buffer, char **slot,
 					  const float **value);
 static void score_edges(FngSearch *search, const char *slot, double base);
 static void score_pending(FngSearch *search, const char *slot, double base);
+static float estimate_margin(const FngSearch *search, const FngNodeData *node,
+							 double base);
 static void add_candidates(FngSearch *search, const uint32 *ids, uint32 n);
 static void add_later(FngSearch *search, Candidate candidate);
 static void remember_visit(FngSearch *search, const FngFound *found,
@@ -84,10 +87,20 @@ fng_expand_best(FngSearch *search)
 	entry->returned = false;
 	CHECK_FOR_INTERRUPTS();
 	search->expansions++;
-	if (visit(search, candidate.id, &found) &&
-		(search->level > 0 || ItemPointerIsValid(&found.tid) ||
-		 BlockNumberIsValid(found.tid_chain)))
+	if (visit(search, candidate.id, &found) && is_wanted(search, &found))
 		add_found(search, &found);
+}
+
+/*
+ * Dead nodes lead on, but a scan wants rows.  Upper levels have no rows; and a
+ * node that is to be linked takes the dead for neighbours, too: they navigate,
+ * and where most nodes are dead the search must not walk the whole graph.
+ */
+static bool
+is_wanted(const FngSearch *search, const FngFound *found)
+{
+	return search->level > 0 || search->collecting ||
+		ItemPointerIsValid(&found->tid) || BlockNumberIsValid(found->tid_chain);
 }
 
 /*
@@ -153,7 +166,7 @@ visit(FngSearch *search, uint32 id, FngFound *found)
 	found->score = fng_score(layout, search->kernels, search->query, search->query_aux,
 							 value, node->aux);
 	if (isnan(found->score))
-		found->score = DBL_MAX;
+		found->score = INFINITY;
 
 	score_edges(search, slot, found->score);
 	if (node->npending > 0)
@@ -276,7 +289,7 @@ lock_node(FngSearch *search, uint32 id, Buffer *buffer, char **slot,
 	}
 }
 
-/* Estimate the neighbours in the columnar blocks and push them. */
+/* Estimate the neighbours in the columnar blocks. */
 static void
 score_edges(FngSearch *search, const char *slot, double base)
 {
@@ -284,40 +297,38 @@ score_edges(FngSearch *search, const char *slot, double base)
 	const FngNodeData *node = (const FngNodeData *) slot;
 	uint32		degree = Min(node->degree, layout->max_degree);
 	uint32		first = 0;
-	float		margin = 0;
-
-	if (search->explore > 0)
-		margin = search->explore * node->mul_scale * (float) sqrt(Max(base, 0.0));
+	float		margin = estimate_margin(search, node, base);
 
 	while (first < degree)
 	{
 		uint32		lanes = fng_block_lanes(layout, first);
 		uint32		n = Min(lanes, degree - first);
+		const uint16 *mul = FngSlotMul(layout, slot) + first;
 
 		code_score_block(&layout->code, search->code_query,
 						 FngSlotCodes(layout, slot) + first * layout->row_bytes,
 						 lanes, search->scores);
 		code_estimate(n, (float) base, node->mul_scale,
-					  FngSlotAdd(layout, slot) + first,
-					  FngSlotMul(layout, slot) + first,
+					  FngSlotAdd(layout, slot) + first, mul,
 					  search->scores, search->estimates);
 		if (margin > 0)
 		{
 			for (uint32 i = 0; i < n; i++)
-				search->estimates[i] -= margin *
-					fabsf(half_to_float(FngSlotMul(layout, slot)[first + i]));
+				search->estimates[i] -= margin * fabsf(half_to_float(mul[i]));
 		}
 		add_candidates(search, FngSlotIds(layout, slot) + first, n);
 		first += lanes;
 	}
 }
 
+/* The same for pending rows. */
 static void
 score_pending(FngSearch *search, const char *slot, double base)
 {
 	const FngLayout *layout = &search->index->layout;
 	const FngNodeData *node = (const FngNodeData *) slot;
 	uint32		npending = Min(node->npending, layout->max_pending);
+	float		margin = estimate_margin(search, node, base);
 
 	for (uint32 i = 0; i < npending; i++)
 	{
@@ -327,8 +338,27 @@ score_pending(FngSearch *search, const char *slot, double base)
 
 		code_estimate(1, (float) base, node->mul_scale, &pending->add, &pending->mul,
 					  &score, search->estimates);
+		search->estimates[0] -= margin * fabsf(half_to_float(pending->mul));
 		add_candidates(search, &pending->id, 1);
 	}
+}
+
+/*
+ * What search_explore_factor takes off an estimate of mul = 1: so many
+ * standard errors, each mul_scale * |q - c| * code_error_scale.  Under inner
+ * product base is -<c, q>, and c has norm M.
+ */
+static float
+estimate_margin(const FngSearch *search, const FngNodeData *node, double base)
+{
+	double		squared = base;
+
+	if (search->explore == 0)
+		return 0;
+	if (search->index->layout.form == CODE_IP)
+		squared = search->query_squared + 2 * base +
+			(double) search->index->meta.ip_norm * search->index->meta.ip_norm;
+	return search->explore * node->mul_scale * (float) sqrt(Max(squared, 0.0));
 }
 
 /* Take the nodes of search->estimates as candidates. */

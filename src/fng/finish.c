@@ -6,8 +6,9 @@
  * That a node is reachable does not mean that a search gets there
  * (algorithms.md section 4.4).  So each node is searched for with the codes
  * as stored and a short list; where the search misses it, the nearest node
- * that the search did visit gets an edge to it.  A repair may crowd out
- * another edge, hence the rounds.
+ * that the search did visit gets an edge to it.  That may crowd out another
+ * edge, so the next round looks for the nodes missed and for those that lost
+ * an edge.
  *
  *-------------------------------------------------------------------------
  */
@@ -31,10 +32,12 @@ fng_make_findable(FngBuild *build)
 	const FngLayout *layout = &build->layout;
 	uint32	   *missing;
 	uint32		nmissing = build->nrows;
+	uint32		repaired = 0;
 	FngInserter *inserter = fng_inserter_create(build->index, build->opclass, true,
 												build->context);
 	float	   *value = MemoryContextAlloc(inserter->context, layout->vector_bytes);
 
+	inserter->keep_dropped = true;
 	inserter->search = fng_search_create(build->index, inserter->context);
 	inserter->index = fng_search_index(inserter->search);
 	missing = MemoryContextAllocHuge(inserter->context,
@@ -47,6 +50,7 @@ fng_make_findable(FngBuild *build)
 		uint32		left = 0;
 
 		fng_build_phase(FNG_PHASE_FINDABILITY, nmissing);
+		inserter->ndropped = 0;
 		for (uint32 i = 0; i < nmissing; i++)
 		{
 			MemoryContext old = MemoryContextSwitchTo(inserter->row_context);
@@ -60,10 +64,17 @@ fng_make_findable(FngBuild *build)
 			if (i % 256 == 0)
 				fng_build_progress(i);
 		}
-		nmissing = left;
+		if (round == 0)
+			repaired = left;
+		missing = repalloc_huge(missing, mul_size(Max(1, add_size(left, inserter->ndropped)),
+												  sizeof(uint32)));
+		if (inserter->ndropped > 0)
+			memcpy(missing + left, inserter->dropped, inserter->ndropped * sizeof(uint32));
+		nmissing = left + inserter->ndropped;
 	}
 	ereport(DEBUG1,
-			(errmsg_internal("fng: %u nodes not found by their own vector", nmissing)));
+			(errmsg_internal("fng: %u nodes were not found by their own vector, %u remain to be checked",
+							 repaired, nmissing)));
 	MemoryContextDelete(inserter->context);
 }
 

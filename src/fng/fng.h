@@ -187,8 +187,6 @@ StaticAssertDecl(offsetof(FngNodeData, link) == 16, "fng node header is packed")
 
 #define FNG_NODE_LIVE		0x0001
 #define FNG_NODE_DEAD		0x0002
-#define FNG_NODE_RESERVED	0x0004	/* taken by an insert that is still
-									 * writing the vector's pages */
 
 /* A pending row's fixed part; the code follows. */
 typedef struct FngPendingData
@@ -320,8 +318,7 @@ typedef struct FngIndex
 	uint16	   *top_mul;
 	float		top_scale;
 
-	Buffer	   *hints;			/* where each block was last, or
-								 * InvalidBuffer */
+	Buffer	   *hints;			/* where each block was last, or InvalidBuffer */
 	BlockNumber nhints;
 
 	MemoryContext context;		/* holds this struct and all above */
@@ -379,6 +376,7 @@ extern void fng_report_bad_page(Relation index, BlockNumber block,
 								const char *what) pg_attribute_noreturn();
 extern void fng_page_init(Page page, FngPageKind kind, uint8 level);
 extern void fng_check_page(Relation index, Buffer buffer, FngPageKind kind);
+extern FngPageKind fng_page_kind(Relation index, Buffer buffer);
 extern Buffer fng_extend(Relation index, ForkNumber fork);
 extern void fng_read_vector_chain(Relation index, BlockNumber block, void *out,
 								  Size nbytes, BufferAccessStrategy strategy);

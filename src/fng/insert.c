@@ -30,7 +30,8 @@ static uint32 insert_at_level(FngInserter *inserter, uint8 level, FngPoint *poin
 							  ItemPointer tid, uint32 down, const FngVisit *visits,
 							  uint32 nvisits);
 static void promote(FngInserter *inserter, FngPoint *point);
-static uint32 place_base(FngInserter *inserter, char *image, const float *value);
+static uint32 place_base(FngInserter *inserter, char *image, const float *value,
+						 Buffer meta_buffer);
 static uint32 place_upper(FngInserter *inserter, uint8 level, char *image, const float *value);
 static Buffer find_base_slot(FngInserter *inserter, uint32 *slot, bool *is_new);
 static bool try_base_page(FngInserter *inserter, BlockNumber block, Buffer *buffer,
@@ -165,9 +166,6 @@ static bool
 insert_first(FngInserter *inserter, FngPoint *point, ItemPointer tid)
 {
 	Buffer		buffer = ReadBuffer(inserter->relation, FNG_META_BLOCK);
-	FngMetaPage meta;
-	FngChange	change;
-	uint32		id;
 
 	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
 	fng_check_page(inserter->relation, buffer, FNG_PAGE_META);
@@ -176,15 +174,9 @@ insert_first(FngInserter *inserter, FngPoint *point, ItemPointer tid)
 		UnlockReleaseBuffer(buffer);
 		return false;
 	}
-	id = place_base(inserter,
-					make_image(inserter, point, tid, InvalidBlockNumber, NULL, 0),
-					point->value);
-	fng_change_begin(&change, inserter->relation, inserter->building);
-	meta = FngPageGetMeta(fng_change_page(&change, buffer, false));
-	meta->nlevels = 1;
-	meta->entry = id;
-	meta->epoch++;
-	fng_change_finish(&change);
+	(void) place_base(inserter,
+					  make_image(inserter, point, tid, InvalidBlockNumber, NULL, 0),
+					  point->value, buffer);
 	UnlockReleaseBuffer(buffer);
 	return true;
 }
@@ -244,7 +236,7 @@ insert_at_level(FngInserter *inserter, uint8 level, FngPoint *point,
 	nchosen = fng_choose_edges(inserter, point, candidates, nvisits, FNG_NO_ID, chosen);
 
 	image = make_image(inserter, point, tid, down, chosen, nchosen);
-	point->id = level == 0 ? place_base(inserter, image, point->value) :
+	point->id = level == 0 ? place_base(inserter, image, point->value, InvalidBuffer) :
 		place_upper(inserter, level, image, point->value);
 
 	for (uint32 i = 0; i < nchosen; i++)
@@ -297,10 +289,13 @@ promote(FngInserter *inserter, FngPoint *point)
 }
 
 /*
- * Write a base node's image into a free slot.  Returns its id.
+ * Write a base node's image into a free slot.  Returns its id.  If meta_buffer
+ * is valid, the meta page, locked by the caller, makes it the entry in the
+ * same record.
  */
 static uint32
-place_base(FngInserter *inserter, char *image, const float *value)
+place_base(FngInserter *inserter, char *image, const float *value,
+		   Buffer meta_buffer)
 {
 	const FngLayout *layout = &inserter->index->layout;
 	FngChange	change;
@@ -321,6 +316,14 @@ place_base(FngInserter *inserter, char *image, const float *value)
 	if (is_new)
 		fng_page_init(page, FNG_PAGE_NODE, 0);
 	memcpy(FngPageSlot(layout, page, slot), image, layout->slot_size);
+	if (BufferIsValid(meta_buffer))
+	{
+		FngMetaPage meta = FngPageGetMeta(fng_change_page(&change, meta_buffer, false));
+
+		meta->nlevels = 1;
+		meta->entry = id;
+		meta->epoch++;
+	}
 	fng_change_finish(&change);
 	RelationSetTargetBlock(inserter->relation, BufferGetBlockNumber(buffer));
 	UnlockReleaseBuffer(buffer);

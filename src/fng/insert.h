@@ -21,6 +21,12 @@ typedef struct FngInserter
 	const FngIndex *index;		/* current for the row at hand */
 	FngSearch  *search;
 	GraphParams graph;
+
+	/* targets of edges that a node gave up, if keep_dropped */
+	bool		keep_dropped;
+	uint32	   *dropped;
+	uint32		ndropped;
+	uint32		dropped_capacity;
 } FngInserter;
 
 /*

@@ -24,6 +24,8 @@ static int	compare_points(const void *a, const void *b);
 static void rotate_point(FngInserter *inserter, FngPoint *point);
 static bool reselect(FngInserter *inserter, uint8 level, FngPoint *from,
 					 FngPoint *to, bool force, bool *changed_meanwhile);
+static void note_dropped(FngInserter *inserter, const uint32 *ids, uint32 nids,
+						 FngPoint **chosen, uint32 nchosen);
 static bool read_slot(FngInserter *inserter, uint8 level, uint32 id, char *slot);
 static bool read_point(FngInserter *inserter, uint8 level, uint32 id, char *slot,
 					   FngPoint *point);
@@ -150,8 +152,8 @@ rotate_point(FngInserter *inserter, FngPoint *point)
 
 /*
  * Add the edge from -> to, where "to" is in its slot already.  Returns false
- * if the node prefers its other edges (never with force) or is no more.
- * Idempotent: an edge that exists stays as it is.  Locks one page at a time.
+ * if the node prefers its other edges (not with force), is no more, or is
+ * changed by others again and again.  Idempotent: an edge that exists stays as it is.  Locks one page at a time.
  */
 bool
 fng_link_back(FngInserter *inserter, uint8 level, FngPoint *from, FngPoint *to,
@@ -261,9 +263,39 @@ reselect(FngInserter *inserter, uint8 level, FngPoint *from, FngPoint *to,
 		page = fng_change_page(&change, buffer, false);
 		fng_slot_set_edges(layout, FngPageSlot(layout, page, slot_number), edges, nchosen);
 		fng_change_finish(&change);
+		if (inserter->keep_dropped)
+			note_dropped(inserter, ids, nids, chosen, nchosen);
 	}
 	UnlockReleaseBuffer(buffer);
 	return accepted;
+}
+
+/* Remember which of the ids are not among the chosen. */
+static void
+note_dropped(FngInserter *inserter, const uint32 *ids, uint32 nids,
+			 FngPoint **chosen, uint32 nchosen)
+{
+	for (uint32 i = 0; i < nids; i++)
+	{
+		bool		kept = false;
+
+		for (uint32 j = 0; j < nchosen && !kept; j++)
+			kept = chosen[j]->id == ids[i];
+		if (kept)
+			continue;
+		if (inserter->ndropped == inserter->dropped_capacity)
+		{
+			uint32		n = Max(256, inserter->dropped_capacity * 2);
+
+			if (inserter->dropped == NULL)
+				inserter->dropped = MemoryContextAllocHuge(inserter->context,
+														   mul_size(n, sizeof(uint32)));
+			else
+				inserter->dropped = repalloc_huge(inserter->dropped, mul_size(n, sizeof(uint32)));
+			inserter->dropped_capacity = n;
+		}
+		inserter->dropped[inserter->ndropped++] = ids[i];
+	}
 }
 
 /* Copy a node's slot.  Takes and releases a share lock. */

@@ -102,8 +102,12 @@ fng_slot_add_pending(const FngLayout *layout, char *slot, const FngEdge *edge)
 {
 	FngNode		node = FngSlotNode(slot);
 	FngPendingData *pending;
-	float		ratio = fabsf(edge->mul) / node->mul_scale;
+	float		ratio;
 
+	/* the first edge of a node chooses the unit */
+	if (node->degree == 0 && node->npending == 0 && edge->mul != 0)
+		node->mul_scale = fabsf(edge->mul);
+	ratio = fabsf(edge->mul) / node->mul_scale;
 	if (node->npending >= layout->max_pending || !(ratio < 60000.0f))
 		return false;
 	pending = FngSlotPending(layout, slot, node->npending);

@@ -42,17 +42,32 @@ fng_page_init(Page page, FngPageKind kind, uint8 level)
 void
 fng_check_page(Relation index, Buffer buffer, FngPageKind kind)
 {
-	Page		page = BufferGetPage(buffer);
-
-	if (PageIsNew(page))
+	if (PageIsNew(BufferGetPage(buffer)))
 		fng_report_bad_page(index, BufferGetBlockNumber(buffer), "is all zeros");
+	if (fng_page_kind(index, buffer) != kind)
+		fng_report_bad_page(index, BufferGetBlockNumber(buffer), "is of an unexpected kind");
+}
+
+/*
+ * The kind of a page that is not all zeros, in a buffer locked by the caller.
+ * Raises an error if it is no page of ours, or counts more than it can hold.
+ */
+FngPageKind
+fng_page_kind(Relation index, Buffer buffer)
+{
+	Page		page = BufferGetPage(buffer);
+	FngPageKind kind;
+
 	if (PageGetSpecialSize(page) != sizeof(FngPageOpaqueData) ||
 		FngPageGetOpaque(page)->page_id != FNG_PAGE_ID)
 		fng_report_bad_page(index, BufferGetBlockNumber(buffer), "is not a page of an fng index");
 	if (FngPageGetOpaque(page)->version != FNG_FORMAT_VERSION)
 		fng_report_bad_page(index, BufferGetBlockNumber(buffer), "has an unknown format version");
-	if (FngPageGetOpaque(page)->kind != kind)
-		fng_report_bad_page(index, BufferGetBlockNumber(buffer), "is of an unexpected kind");
+	kind = (FngPageKind) FngPageGetOpaque(page)->kind;
+	if ((kind == FNG_PAGE_TIDS || kind == FNG_PAGE_NULLS || kind == FNG_PAGE_NANS) &&
+		FngPageGetTids(page)->ntids > FNG_TIDS_PER_PAGE)
+		fng_report_bad_page(index, BufferGetBlockNumber(buffer), "counts too many heap TIDs");
+	return kind;
 }
 
 /* Stop: the index is corrupted.  what continues "block %u". */

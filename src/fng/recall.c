@@ -54,7 +54,8 @@ static void choose_controls(Controls *controls, pg_prng_state *prng);
 static bool take_control(Controls *controls, BlockNumber block, uint32 slot);
 static void find_truth(Controls *controls, bool report);
 static void offer(double *nearest, uint32 k, double score);
-static double measure(Controls *controls, FngSearch *search, uint32 list_size);
+static double measure(Controls *controls, FngSearch *search, uint32 list_size,
+					  float explore_factor);
 
 PGDLLEXPORT PG_FUNCTION_INFO_V1(descartes_index_recall);
 
@@ -88,7 +89,7 @@ fng_calibrate(Relation index, FngMetaPageData *meta)
 		find_truth(&controls, true);
 
 		/* double, then bisect to a step of a sixteenth */
-		while ((recall = measure(&controls, search, high)) < CALIBRATION_TARGET &&
+		while ((recall = measure(&controls, search, high, 0)) < CALIBRATION_TARGET &&
 			   high < MAX_LIST_SIZE)
 		{
 			low = high;
@@ -97,7 +98,7 @@ fng_calibrate(Relation index, FngMetaPageData *meta)
 		while (high - low > Max(1, low / 16))
 		{
 			uint32		middle = low + (high - low) / 2;
-			double		here = measure(&controls, search, middle);
+			double		here = measure(&controls, search, middle, 0);
 
 			if (here < CALIBRATION_TARGET)
 				low = middle;
@@ -107,8 +108,12 @@ fng_calibrate(Relation index, FngMetaPageData *meta)
 				recall = here;
 			}
 		}
-		meta->calibrated_search_res_cnt = (uint32) ceil(high * CALIBRATION_MARGIN);
-		meta->calibrated_recall = (float) recall;
+		/* a single row has no neighbours to find */
+		if (!isnan(recall))
+		{
+			meta->calibrated_search_res_cnt = (uint32) ceil(high * CALIBRATION_MARGIN);
+			meta->calibrated_recall = (float) recall;
+		}
 	}
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
@@ -153,7 +158,8 @@ descartes_index_recall(PG_FUNCTION_ARGS)
 		find_truth(&controls, false);
 		if (list_size == 0)
 			list_size = fng_default_list_size(&fng_search_index(search)->meta);
-		recall = measure(&controls, search, list_size);
+		recall = measure(&controls, search, list_size,
+						 (float) descartes_search_explore_factor);
 	}
 	fng_search_free(search);
 	fng_inspect_end(&inspection);
@@ -315,7 +321,7 @@ offer(double *nearest, uint32 k, double score)
  * none.  Where the graph search gives up the sweep would be exact.
  */
 static double
-measure(Controls *controls, FngSearch *search, uint32 list_size)
+measure(Controls *controls, FngSearch *search, uint32 list_size, float explore_factor)
 {
 	uint64		right = 0;
 	uint64		total = 0;
@@ -332,7 +338,7 @@ measure(Controls *controls, FngSearch *search, uint32 list_size)
 		total += there;
 		CHECK_FOR_INTERRUPTS();
 		fng_search_start(search, controls->queries + (Size) q * controls->layout->dim,
-						 list_size, (float) descartes_search_explore_factor);
+						 list_size, explore_factor);
 		while (returned < there)
 		{
 			if (!fng_search_next(search, &found))

@@ -227,6 +227,8 @@ prepare_query(FngSearch *search, const float *query, float aux,
 	}
 	search->list_size = list_size;
 	search->explore = explore_factor * code_error_scale(&layout->code);
+	search->query_squared = search->kernels->dot(layout->code.rotdim, search->rotated,
+												 search->rotated);
 	search->max_expansions = 0;
 }
 
@@ -284,7 +286,7 @@ seed_from_top(FngSearch *search)
 	float		base = 0;
 
 	if (index->layout.form == CODE_L2)
-		base = search->kernels->dot(index->layout.code.rotdim, search->rotated, search->rotated);
+		base = (float) search->query_squared;
 
 	for (uint32 first = 0; first < index->ntop; first += CODE_LANES)
 	{

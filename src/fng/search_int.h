@@ -71,7 +71,8 @@ struct FngSearch
 	CodeQuery  *code_query;
 	CodeQuery  *top_query;
 	uint32		list_size;
-	float		explore;		/* margin per |mul| * scale * |t| */
+	float		explore;		/* search_explore_factor * code_error_scale */
+	double		query_squared;	/* |q|^2 in coded space, rotated and centred */
 
 	/* progress */
 	uint8		level;

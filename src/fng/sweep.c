@@ -221,7 +221,7 @@ fng_walk_page(Relation index, const FngLayout *layout, BlockNumber block,
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
 	if (!PageIsNew(page))
 	{
-		switch (FngPageGetOpaque(page)->kind)
+		switch (fng_page_kind(index, buffer))
 		{
 			case FNG_PAGE_NODE:
 				for (uint32 i = 0; i < layout->slots_per_page; i++)
@@ -236,7 +236,7 @@ fng_walk_page(Relation index, const FngLayout *layout, BlockNumber block,
 			case FNG_PAGE_TIDS:
 			case FNG_PAGE_NULLS:
 			case FNG_PAGE_NANS:
-				n = Min(FngPageGetTids(page)->ntids, FNG_TIDS_PER_PAGE);
+				n = FngPageGetTids(page)->ntids;
 				memcpy(tids, FngPageGetTids(page)->tids, n * sizeof(ItemPointerData));
 				break;
 			default:

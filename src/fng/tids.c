@@ -59,8 +59,8 @@ fng_append_special_tid(Relation index, FngTidChain chain, ItemPointer tid, bool 
 
 /*
  * Give a live base node one more row, whose vector is the node's.  Returns
- * false if the node no longer is live or holds another vector.  Locks the
- * node's page exclusively while it does.
+ * false if the node no longer is live.  Locks the node's page exclusively
+ * while it does.
  */
 bool
 fng_append_node_tid(Relation index, const FngLayout *layout, uint32 id,
@@ -155,7 +155,7 @@ fng_copy_tid_page(Relation index, BlockNumber block, FngPageKind kind,
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
 	fng_check_page(index, buffer, kind);
 	page = FngPageGetTids(BufferGetPage(buffer));
-	*ntids = Min(page->ntids, FNG_TIDS_PER_PAGE);
+	*ntids = page->ntids;
 	memcpy(tids, page->tids, *ntids * sizeof(ItemPointerData));
 	next = FngPageGetOpaque(BufferGetPage(buffer))->next;
 	UnlockReleaseBuffer(buffer);

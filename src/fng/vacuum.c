@@ -33,10 +33,10 @@ typedef struct FngVacuum
 } FngVacuum;
 
 static void vacuum_page(FngVacuum *vacuum, BlockNumber block);
-static bool has_dead(FngVacuum *vacuum, Page page);
+static bool has_dead(FngVacuum *vacuum, FngPageKind kind, Page page);
 static void clear_node_page(FngVacuum *vacuum, Page page);
 static void clear_tid_page(FngVacuum *vacuum, Page page);
-static void count_rows(FngVacuum *vacuum, Page page);
+static void count_rows(FngVacuum *vacuum, FngPageKind kind, Page page);
 static bool is_dead(FngVacuum *vacuum, ItemPointer tid);
 
 IndexBulkDeleteResult *
@@ -103,6 +103,7 @@ vacuum_page(FngVacuum *vacuum, BlockNumber block)
 	Relation	index = vacuum->info->index;
 	Buffer		buffer = ReadBufferExtended(index, MAIN_FORKNUM, block, RBM_NORMAL,
 											vacuum->info->strategy);
+	FngPageKind kind;
 
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
 	if (PageIsNew(BufferGetPage(buffer)))
@@ -110,7 +111,8 @@ vacuum_page(FngVacuum *vacuum, BlockNumber block)
 		UnlockReleaseBuffer(buffer);
 		return;
 	}
-	if (has_dead(vacuum, BufferGetPage(buffer)))
+	kind = fng_page_kind(index, buffer);
+	if (has_dead(vacuum, kind, BufferGetPage(buffer)))
 	{
 		GenericXLogState *xlog;
 		Page		page;
@@ -119,23 +121,23 @@ vacuum_page(FngVacuum *vacuum, BlockNumber block)
 		LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
 		xlog = GenericXLogStart(index);
 		page = GenericXLogRegisterBuffer(xlog, buffer, 0);
-		if (FngPageGetOpaque(page)->kind == FNG_PAGE_NODE)
+		if (kind == FNG_PAGE_NODE)
 			clear_node_page(vacuum, page);
 		else
 			clear_tid_page(vacuum, page);
 		GenericXLogFinish(xlog);
 	}
-	count_rows(vacuum, BufferGetPage(buffer));
+	count_rows(vacuum, kind, BufferGetPage(buffer));
 	UnlockReleaseBuffer(buffer);
 }
 
 /* Is there any TID to remove on the page? */
 static bool
-has_dead(FngVacuum *vacuum, Page page)
+has_dead(FngVacuum *vacuum, FngPageKind kind, Page page)
 {
 	const FngLayout *layout = &vacuum->layout;
 
-	switch (FngPageGetOpaque(page)->kind)
+	switch (kind)
 	{
 		case FNG_PAGE_NODE:
 			for (uint32 i = 0; i < layout->slots_per_page; i++)
@@ -202,11 +204,11 @@ clear_tid_page(FngVacuum *vacuum, Page page)
 }
 
 static void
-count_rows(FngVacuum *vacuum, Page page)
+count_rows(FngVacuum *vacuum, FngPageKind kind, Page page)
 {
 	const FngLayout *layout = &vacuum->layout;
 
-	switch (FngPageGetOpaque(page)->kind)
+	switch (kind)
 	{
 		case FNG_PAGE_NODE:
 			for (uint32 i = 0; i < layout->slots_per_page; i++)

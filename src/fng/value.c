@@ -18,6 +18,7 @@
  */
 #include "postgres.h"
 
+#include <float.h>
 #include <math.h>
 
 #include "fmgr.h"
@@ -71,7 +72,7 @@ fng_aux(const FngMetaPageData *meta, const float *value)
 		return 0;
 	norm = distance_kernels()->norm(meta->dim, value);
 	if (meta->metric == FNG_COSINE)
-		return (float) norm;
+		return (float) Min(norm, FLT_MAX);
 	return (float) sqrt(Max(0.0, (double) meta->ip_norm * meta->ip_norm - norm * norm));
 }
 
