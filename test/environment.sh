@@ -27,19 +27,26 @@
 
 . "$top/test/install-deps.sh"
 
-# Stops every server that has its data in $1, then removes $1.
+# Stops every server that has its data below $1, and what is left of servers
+# whose postmaster was killed: they all work in their data directory.
+stop_servers()
+{
+	local directory found
+
+	directory=$(realpath "$1")
+	for _ in $(seq 100); do
+		found=$(find /proc/[0-9]*/cwd -maxdepth 0 -lname "$directory/*" \
+			-exec test -e '{}/PG_VERSION' ';' -print 2>/dev/null | cut -d / -f 3) || true
+		[ -n "$found" ] || break
+		kill -QUIT $found 2>/dev/null || true
+		sleep 0.1
+	done
+}
+
+# Stops every server that has its data below $1, then removes $1.
 close_sandbox()
 {
-	local pidfile pid
-
-	while IFS= read -r pidfile; do
-		pid=$(head -n 1 "$pidfile")
-		[ -n "$pid" ] && kill -QUIT "$pid" 2>/dev/null || continue
-		for _ in $(seq 100); do
-			kill -0 "$pid" 2>/dev/null || break
-			sleep 0.1
-		done
-	done < <(find "$1" -name postmaster.pid 2>/dev/null)
+	stop_servers "$1"
 	if [ -n "${DESCARTES_KEEP:-}" ]; then
 		echo "Kept $1" >&2
 	else

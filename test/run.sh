@@ -123,7 +123,7 @@ unit_tests()
 	for variant in plain sanitized; do
 		flags=()
 		[ $variant = plain ] ||
-			flags=(UNIT_CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all" UNIT_WARN=)
+			flags=(UNIT_CFLAGS="-O2 -g -fsanitize=address,undefined -fno-sanitize-recover=all" UNIT_WARN=)
 		for source in test/unit/*.c; do
 			[ -e "$source" ] || continue
 			program=$sandbox/unit-$variant/$(basename "$source" .c)
@@ -138,8 +138,9 @@ unit_tests()
 	done
 }
 
-# Each file in a directory of its own would hide the logs of the others, so
-# the logs of a failure are shown at once.
+# The logs of a failed file are shown at once, because the next one starts with
+# an empty tmp_check.  What a broken-off file has left running must not be
+# writing there any more.
 tap_tests()
 {
 	local file log
@@ -147,6 +148,7 @@ tap_tests()
 	export TEMP_CONFIG=$sandbox/extension.conf
 	for file in test/t/*.pl; do
 		[ -e "$file" ] || continue
+		stop_servers tmp_check
 		tap "tap: $(basename "$file" .pl)" \
 			make -s installcheck REGRESS= ISOLATION= PROVE_TESTS="$file" PROVE_FLAGS=-v && continue
 		for log in tmp_check/log/*; do
