@@ -4,7 +4,7 @@
 #   make WERROR=1                            warnings are errors
 #   make unit                                unit tests of the C core, no server
 #   make clang-check                         what clang says about the sources
-#   make indent-check                        the layout, by pg_bsd_indent 2.1.1
+#   make indent-check, make indent           the layout, by pg_bsd_indent 2.1.1
 #   make demo, make test                     bench/demo.sh, test/run.sh
 
 EXTENSION = $(patsubst %.control,%,$(wildcard *.control))
@@ -66,7 +66,7 @@ UNIT_CC = $(CC) -std=gnu11 $(UNIT_CFLAGS) $(UNIT_WARN) -Isrc
 UNIT_LIBS = $(addprefix -L,$(shell $(PG_CONFIG) --pkglibdir --libdir)) -lpgcommon -lpgport -lm
 $(UNIT_DIR)/src/type/%.o: UNIT_CC += $(PG_CPPFLAGS)
 
-.PHONY: unit clang-check indent-check demo test
+.PHONY: unit clang-check indent-check indent demo test
 
 $(UNIT_DIR)/src/%.o: src/%.c $(INCLUDED)
 	@mkdir -p $(@D)
@@ -92,12 +92,21 @@ UNSPACE = sed -E 's/^([A-Za-z_][A-Za-z0-9_]*)[[:space:]]+\*$$/\1 */'
 INDENT = pg_bsd_indent -bad -bap -bbb -bc -bl -cli1 -cp33 -cdb -nce -d0 -di12 -nfc1 \
 	-i4 -l79 -lp -lpl -nip -npro -sac -tpg -ts4 -Utypedefs.list
 
+INDENTED = $(sort $(wildcard src/*.[ch] src/*/*.[ch] test/unit/*.[ch] bench/*.[ch]))
+
 indent-check:
 	@status=0; \
-	for file in $(sort $(wildcard src/*.[ch] src/*/*.[ch] test/unit/*.[ch] bench/*.[ch])); do \
-		$(INDENT) < $$file | $(UNSPACE) | diff -u --label $$file $$file --label "$$file (indented)" - || status=1; \
+	for file in $(INDENTED); do \
+		$(INDENT) < $$file | diff -u --label $$file $$file --label "$$file (indented)" - || status=1; \
 	done; \
 	exit $$status
+
+indent:
+	@for file in $(INDENTED); do \
+		$(INDENT) < $$file > $$file.new && \
+			{ cmp -s $$file $$file.new || cat $$file.new > $$file; }; \
+		rm -f $$file.new; \
+	done
 
 demo:
 	bench/demo.sh
