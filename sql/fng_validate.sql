@@ -55,10 +55,6 @@ CREATE OPERATOR CLASS fng_test_ops FOR TYPE vector USING fng FAMILY fng_test_fam
 SELECT amvalidate(oid) FROM pg_opclass WHERE opcname = 'fng_test_ops';
 DROP OPERATOR FAMILY fng_test_family USING fng CASCADE;
 
--- the operator class's description is not for SQL
-SELECT fng_vector_l2_support(NULL);
-SELECT fng_handler(NULL);
-
 -- properties
 CREATE TABLE fng_validate (v vector(3));
 CREATE INDEX fng_validate_idx ON fng_validate USING fng (v);
@@ -76,7 +72,6 @@ CREATE INDEX ON fng_validate USING fng (v, v);
 CREATE INDEX ON fng_validate USING fng (v) INCLUDE (v);
 CREATE UNIQUE INDEX ON fng_validate USING fng (v);
 CREATE INDEX ON fng_validate USING fng (v DESC);
-ALTER TABLE fng_validate ADD EXCLUDE USING fng (v WITH =);
 CLUSTER fng_validate USING fng_validate_idx;
 
 SELECT descartes_index_check('fng_validate_idx');

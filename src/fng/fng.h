@@ -35,6 +35,7 @@
 #include "nodes/pathnodes.h"
 #include "storage/bufmgr.h"
 #include "storage/itemptr.h"
+#include "storage/shmem.h"
 #include "utils/relcache.h"
 
 #include "../code/code.h"
