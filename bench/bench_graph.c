@@ -2,7 +2,7 @@
  *
  * bench_graph.c
  *	  Builds a graph over rows from a file, without a server, and reports
- *	  build seconds per phase, degrees, and hops and recall of searches.
+ *	  CPU seconds per phase, degrees, and hops and recall of searches.
  *
  * Usage: bench_graph BASE QUERIES [option=value ...]
  *
@@ -53,7 +53,7 @@ now(void)
 {
 	struct timespec ts;
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
 	return ts.tv_sec + ts.tv_nsec * 1e-9;
 }
 
@@ -321,6 +321,23 @@ page_sharing(const GraphVectors *base, const GraphEdges *edges,
 	return (double) shared / nfound;
 }
 
+/*
+ * Print the hops at which the recalls of interest lie between two list sizes.
+ */
+static void
+report_crossings(double recall, double hops, double next_recall,
+				 double next_hops)
+{
+	static const double levels[] = {0.90, 0.95, 0.98, 0.99, 0.995};
+	uint32_t	i;
+
+	for (i = 0; i < sizeof(levels) / sizeof(levels[0]); i++)
+		if (recall > 0 && recall < levels[i] && next_recall >= levels[i])
+			printf("== recall %.3f at %.1f hops\n", levels[i], hops +
+				   (next_hops - hops) * (levels[i] - recall) /
+				   (next_recall - recall));
+}
+
 int
 main(int argc, char **argv)
 {
@@ -350,6 +367,8 @@ main(int argc, char **argv)
 	Found	   *found;
 	double		begin;
 	double		total = 0;
+	double		last_recall = 0;
+	double		last_hops = 0;
 	uint64_t	state = 12345;
 
 	if (argc < 3)
@@ -461,6 +480,11 @@ main(int argc, char **argv)
 				right += found[i].dist <= kth[q] * (1 + 1e-6f);
 			sharing += page_sharing(&base, &edges, position, found, nfound);
 		}
+		report_crossings(last_recall, last_hops,
+						 (double) right / ((double) nq * BENCH_K),
+						 (double) hops / nq);
+		last_recall = (double) right / ((double) nq * BENCH_K);
+		last_hops = (double) hops / nq;
 		printf("L %4u  recall %.4f  hops %6.1f  compared %7.0f  "
 			   "page shared %.2f  %6.1f us\n", list,
 			   (double) right / ((double) nq * (n < BENCH_K ? n : BENCH_K)),

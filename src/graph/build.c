@@ -2,12 +2,15 @@
  *
  * build.c
  *	  Building one layer: the phases in their order (algorithms.md section
- *	  5.2), and rows that are equal.
+ *	  5.2).
  *
- * Equal rows would fill each other's pools and leave no way out, and many of
- * them would cost a quadratic number of pairs.  The graph is therefore built
- * over distinct rows; the others join afterwards, each linked with its group
- * along a ring and a binary tree and outward like the first of the group.
+ * Partitions with all pairs of their leaves, and NN-descent, fill the pools
+ * of approximate neighbours (partition.c, nndescent.c).  A small selection
+ * from each pool says whom a node would lead to (select.c); reversed, it says
+ * from where a node is best reached, and the selection proper chooses among
+ * both (reverse.c).  What is not reachable or hardly is gets repaired
+ * (connect.c).  All of this is about distinct rows; equal ones are linked
+ * after the selection (equal.c).
  *
  *-------------------------------------------------------------------------
  */
@@ -15,14 +18,22 @@
 
 #include "graph_int.h"
 
-/* Partitions that seed the pools */
-#define BUILD_PARTITIONS	2
+/*
+ * Partitions that fill the pools.  One costs a fraction of a round of
+ * NN-descent, so they go on until they hold this share of the neighbours or
+ * add little; NN-descent finds the rest.  No pool reaches across a border that
+ * all of them share, and an average does not show it: hence a few always.
+ */
+#define BUILD_PARTITIONS	16
+#define BUILD_MIN_PARTITIONS	4
+#define BUILD_RECALL		0.92
+#define BUILD_GAIN			0.015
+
+/* Partitions and rounds at most, for progress */
+#define BUILD_STEPS			(BUILD_PARTITIONS + 8)
 
 /* Up to this many distinct rows all pairs are compared instead */
 #define BUILD_EXACT			GRAPH_FRESH_MAX
-
-/* Neighbours on each side along the ring of a group of equal rows */
-#define BUILD_RING			3
 
 /*
  * The measured defaults; see src/README.
@@ -41,8 +52,23 @@ graph_params_init(GraphParams *params)
 }
 
 /*
- * Fill the pools with approximate nearest neighbours and number the nodes by
- * locality: rows[] is permuted.
+ * Number the nodes in the order of a partition: nodes, a permutation, becomes
+ * the identity.
+ */
+static void
+renumber(uint32_t n, uint32_t *nodes, uint32_t *rows)
+{
+	uint32_t	i;
+
+	for (i = 0; i < n; i++)
+		nodes[i] = rows[nodes[i]];
+	memcpy(rows, nodes, n * sizeof(uint32_t));
+	for (i = 0; i < n; i++)
+		nodes[i] = i;
+}
+
+/*
+ * Fill the pools of many nodes: partitions, then NN-descent.  Permutes rows.
  */
 static void
 build_pools(GraphSpace *space, const GraphParams *params, uint32_t *rows,
@@ -53,40 +79,56 @@ build_pools(GraphSpace *space, const GraphParams *params, uint32_t *rows,
 	uint32_t   *nodes = graph_alloc(host, n, sizeof(uint32_t));
 	uint32_t   *leaf_start = graph_alloc(host, (size_t) n + 1,
 										 sizeof(uint32_t));
+	GraphControls *controls = graph_alloc(host, 1, sizeof(GraphControls));
+	uint64_t	random = params->seed;
+	double		recall = 0.0;
 	uint32_t	pass;
 	uint32_t	i;
 
-	graph_begin(space, GRAPH_PHASE_NEIGHBOURS,
-				(uint64_t) n * (BUILD_PARTITIONS + 4));
-	memset(pools->count, 0, n * sizeof(uint16_t));
 	for (pass = 0; pass < BUILD_PARTITIONS; pass++)
 	{
-		uint32_t	nleaves = 1;
+		double		before = recall;
+		uint32_t	nleaves;
 
 		for (i = 0; i < n; i++)
 			nodes[i] = i;
-		leaf_start[0] = 0;
-		leaf_start[1] = n;
-		if (n > BUILD_EXACT)
-			nleaves = graph_partition(space, params->seed * 16 + pass,
-									  nodes, leaf_start);
-		if (pass == 0 && n > BUILD_EXACT)
+		nleaves = graph_partition(space, graph_random(&random), nodes,
+								  leaf_start);
+		if (pass == 0)
 		{
-			/* from here on the nodes have the order of this partition */
-			for (i = 0; i < n; i++)
-				nodes[i] = rows[nodes[i]];
-			memcpy(rows, nodes, n * sizeof(uint32_t));
-			for (i = 0; i < n; i++)
-				nodes[i] = i;
+			renumber(n, nodes, rows);
+			graph_controls_init(space, params->seed, pools->capacity,
+								controls);
 		}
 		graph_leaf_pairs(space, nodes, leaf_start, nleaves, pools);
-		if (n <= BUILD_EXACT)
+		recall = graph_controls_recall(controls, pools);
+		if (pass + 1 >= BUILD_MIN_PARTITIONS &&
+			(recall >= BUILD_RECALL || recall < before + BUILD_GAIN))
 			break;
 	}
 	graph_release(host, leaf_start);
 	graph_release(host, nodes);
-	if (n > BUILD_EXACT)
-		graph_nn_descent(space, params->seed, pools);
+	graph_nn_descent(space, params->seed, controls, pools);
+	graph_release(host, controls);
+}
+
+/*
+ * Fill the pools of few nodes by all pairs.
+ */
+static void
+build_pools_exact(GraphSpace *space, GraphPools *pools)
+{
+	const GraphHost *host = space->host;
+	uint32_t   *nodes = graph_alloc(host, space->n, sizeof(uint32_t));
+	uint32_t	leaf_start[2];
+	uint32_t	i;
+
+	for (i = 0; i < space->n; i++)
+		nodes[i] = i;
+	leaf_start[0] = 0;
+	leaf_start[1] = space->n;
+	graph_leaf_pairs(space, nodes, leaf_start, 1, pools);
+	graph_release(host, nodes);
 }
 
 /*
@@ -113,80 +155,6 @@ edges_to_rows(const GraphSpace *space, uint32_t nrows,
 	}
 }
 
-/* Append an edge unless it is there, points back or finds no slot. */
-static void
-append_edge(uint32_t *ids, uint16_t *degree, uint32_t limit,
-			uint32_t from, uint32_t to)
-{
-	uint32_t	i;
-
-	if (from == to || *degree >= limit)
-		return;
-	for (i = 0; i < *degree; i++)
-		if (ids[i] == to)
-			return;
-	ids[(*degree)++] = to;
-}
-
-/*
- * Link the rows of one group, whose first row has its edges: members is room
- * for the group.
- */
-static void
-link_equal_rows(GraphEdges *edges, uint32_t max_degree, uint32_t first,
-				const uint32_t *members, uint32_t n)
-{
-	const uint32_t *outward = edges->ids + (size_t) first * edges->max_degree;
-	uint16_t	noutward = edges->degree[first];
-	uint32_t	saved[256];
-	uint32_t	i;
-	uint32_t	k;
-
-	memcpy(saved, outward, noutward * sizeof(uint32_t));
-	for (i = 0; i < n; i++)
-	{
-		uint32_t	row = members[i];
-		uint32_t   *ids = edges->ids + (size_t) row * edges->max_degree;
-		uint16_t   *degree = &edges->degree[row];
-
-		*degree = 0;
-		for (k = 1; k <= BUILD_RING; k++)
-		{
-			append_edge(ids, degree, max_degree, row, members[(i + k) % n]);
-			append_edge(ids, degree, max_degree, row,
-						members[(i + n - k % n) % n]);
-		}
-		for (k = 2 * i + 1; k <= 2 * i + 2 && k < n; k++)
-			append_edge(ids, degree, max_degree, row, members[k]);
-		if (i > 0)
-			append_edge(ids, degree, max_degree, row, members[(i - 1) / 2]);
-		for (k = 0; k < noutward; k++)
-			append_edge(ids, degree, max_degree, row, saved[k]);
-	}
-}
-
-static void
-link_all_equal_rows(const GraphSpace *space, uint32_t nrows,
-					uint32_t max_degree, const uint32_t *next_equal,
-					GraphEdges *edges)
-{
-	uint32_t   *members = graph_alloc(space->host, nrows, sizeof(uint32_t));
-	uint32_t	node;
-
-	for (node = 0; node < space->n; node++)
-	{
-		uint32_t	first = space->rows[node];
-		uint32_t	row;
-		uint32_t	n = 0;
-
-		for (row = first; row != GRAPH_NO_NODE; row = next_equal[row])
-			members[n++] = row;
-		if (n > 1)
-			link_equal_rows(edges, max_degree, first, members, n);
-	}
-	graph_release(space->host, members);
-}
-
 /*
  * Neighbours and edges of the distinct rows: space->rows, which this
  * permutes, is rows.
@@ -205,7 +173,12 @@ build_distinct(GraphSpace *space, const GraphParams *params, uint32_t nrows,
 	pools.entries = graph_alloc(host, (size_t) n * pools.capacity,
 								sizeof(GraphEntry));
 	pools.count = graph_alloc(host, n, sizeof(uint16_t));
-	build_pools(space, params, rows, &pools);
+	memset(pools.count, 0, n * sizeof(uint16_t));
+	graph_begin(space, GRAPH_PHASE_NEIGHBOURS, (uint64_t) n * BUILD_STEPS);
+	if (n > BUILD_EXACT)
+		build_pools(space, params, rows, &pools);
+	else
+		build_pools_exact(space, &pools);
 
 	/* the caller's array serves for the first selection */
 	first = *edges;
@@ -231,7 +204,6 @@ graph_build_layer(const GraphVectors *vectors, const GraphParams *given,
 {
 	GraphParams params = *given;
 	GraphSpace	space;
-	GraphEdges	limited = *edges;
 	uint32_t	nrows = vectors->n;
 	uint32_t   *rows;
 	uint32_t   *next_equal;
@@ -252,13 +224,13 @@ graph_build_layer(const GraphVectors *vectors, const GraphParams *given,
 	if (space.n > 1)
 		build_distinct(&space, &params, nrows, rows, edges);
 	if (space.n < nrows)
-		link_all_equal_rows(&space, nrows, params.max_degree, next_equal,
-							&limited);
+		graph_link_equal_rows(&space, nrows, params.max_degree, next_equal,
+							  edges);
 	graph_release(host, next_equal);
 
 	space.rows = NULL;
 	space.n = nrows;
-	graph_connect(&space, &params, *entry, &limited);
+	graph_connect(&space, &params, *entry, edges);
 	graph_release(host, rows);
 }
 

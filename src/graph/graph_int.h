@@ -18,6 +18,8 @@
 #ifndef DESCARTES_GRAPH_INT_H
 #define DESCARTES_GRAPH_INT_H
 
+#include <math.h>
+
 #include "graph.h"
 
 /* Rows are copied into blocks of this width (in floats), padded with zero. */
@@ -91,6 +93,18 @@ typedef struct GraphSet
 /* Largest number of fresh entries of one merge */
 #define GRAPH_FRESH_MAX		2048
 
+/* Nodes whose k nearest neighbours are known (controls.c) */
+#define GRAPH_CONTROLS		96
+#define GRAPH_CONTROL_K		32
+
+typedef struct GraphControls
+{
+	uint32_t	n;
+	uint32_t	k;
+	uint32_t	nodes[GRAPH_CONTROLS];
+	float		dist[GRAPH_CONTROLS];	/* squared, of the k-th neighbour */
+} GraphControls;
+
 /* Squared distances between candidates of one node, and room to select */
 typedef struct GraphSelection
 {
@@ -134,6 +148,17 @@ graph_entry_make(float dist, uint32_t node)
 
 	bits.f = dist;
 	return ((uint64_t) bits.u << 32) | node;
+}
+
+/* A candidate enters the pool if it is nearer than this. */
+static inline float
+graph_pool_worst(const GraphPools *pools, uint32_t node)
+{
+	const GraphEntry *pool = pools->entries + (size_t) node * pools->capacity;
+
+	if (pools->count[node] < pools->capacity)
+		return INFINITY;
+	return graph_entry_dist(pool[pools->capacity - 1]);
 }
 
 static inline const float *
@@ -207,9 +232,21 @@ extern void graph_distances(GraphSpace *space,
 							const float *a, const float *anorm, uint32_t na,
 							const float *b, const float *bnorm, uint32_t nb,
 							float *out, size_t ldout);
+extern void graph_products(GraphSpace *space, const float *a, uint32_t na,
+						   const float *b, uint32_t nb,
+						   float *out, size_t ldout);
+extern uint32_t graph_near(float *row, float norm, const float *norms,
+						   float limit, const float *limits, uint32_t n,
+						   uint32_t *hits);
 extern uint32_t graph_central_node(GraphSpace *space);
+
+/* equal.c */
 extern uint32_t graph_distinct_rows(GraphSpace *space, uint32_t *rows,
 									uint32_t *next_equal);
+extern void graph_link_equal_rows(GraphSpace *space, uint32_t nrows,
+								  uint32_t max_degree,
+								  const uint32_t *next_equal,
+								  GraphEdges *edges);
 
 /* pool.c */
 extern void graph_set_clear(GraphSet *set);
@@ -229,8 +266,16 @@ extern void graph_leaf_pairs(GraphSpace *space, const uint32_t *nodes,
 							 GraphPools *pools);
 extern size_t graph_partition_memory(uint32_t n, uint32_t dim);
 
+/* controls.c */
+extern void graph_controls_init(GraphSpace *space, uint64_t seed,
+								uint32_t capacity, GraphControls *controls);
+extern double graph_controls_recall(const GraphControls *controls,
+									const GraphPools *pools);
+extern size_t graph_controls_memory(uint32_t dim);
+
 /* nndescent.c */
 extern void graph_nn_descent(GraphSpace *space, uint64_t seed,
+							 const GraphControls *controls,
 							 GraphPools *pools);
 extern size_t graph_nn_descent_memory(uint32_t n, uint32_t dim);
 

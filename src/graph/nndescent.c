@@ -13,8 +13,8 @@
  * sorted by target, so that joining reads only what the round began with and
  * each pool is written in one place.
  *
- * Rounds end when the recall of the pools on control nodes, compared with a
- * full scan, is high enough or hardly grows.
+ * Rounds end when the recall of the pools on the control nodes is high enough
+ * or hardly grows.
  *
  *-------------------------------------------------------------------------
  */
@@ -28,12 +28,8 @@
 #define DESCENT_LIST		(2 * DESCENT_SAMPLES)
 
 #define DESCENT_MAX_ROUNDS	8
-#define DESCENT_RECALL		0.96	/* good enough */
+#define DESCENT_RECALL		0.90	/* good enough */
 #define DESCENT_GAIN		0.01	/* not worth another round */
-
-#define DESCENT_CONTROLS	96
-#define DESCENT_CONTROL_K	32
-#define DESCENT_BLOCK		64	/* rows per step of the full scan */
 
 /* Updates that are buffered before they are merged */
 #define DESCENT_BUFFER		(UINT32_C(1) << 20)
@@ -74,11 +70,6 @@ typedef struct Descent
 	float		norms[2 * DESCENT_LIST];
 	float		dist[DESCENT_LIST * 2 * DESCENT_LIST];
 	uint64_t	merged;			/* updates that entered a pool */
-	/* control nodes */
-	uint32_t	ncontrols;
-	uint32_t	control_k;
-	uint32_t   *controls;
-	float	   *control_dist;	/* distance of the k-th neighbour */
 } Descent;
 
 static void
@@ -121,8 +112,7 @@ descent_sample(Descent *st)
 		uint32_t	nfresh = 0;
 		uint32_t	nold = 0;
 
-		st->worst[node] = count < pools->capacity ? INFINITY :
-			graph_entry_dist(pool[count - 1]);
+		st->worst[node] = graph_pool_worst(pools, node);
 		for (i = 0; i < count; i++)
 		{
 			if (pool[i] & GRAPH_NEW_FLAG)
@@ -221,6 +211,7 @@ descent_flush(Descent *st)
 	memset(st->offset, 0, ((size_t) n + 1) * sizeof(uint32_t));
 	for (i = 0; i < st->nupdates; i++)
 		st->offset[st->updates[i].target]++;
+	graph_work(st->space, 4 * (uint64_t) st->nupdates);
 	for (node = 1; node <= n; node++)
 		st->offset[node] += st->offset[node - 1];
 	for (i = st->nupdates; i-- > 0;)
@@ -229,6 +220,7 @@ descent_flush(Descent *st)
 
 		st->sorted[--st->offset[update->target]] =
 			graph_entry_make(update->dist, update->node) | GRAPH_NEW_FLAG;
+		graph_work(st->space, 8);
 	}
 	for (node = 0; node < n; node++)
 	{
@@ -239,13 +231,20 @@ descent_flush(Descent *st)
 			st->merged += graph_pool_merge(pools, node, st->sorted + i,
 										   GRAPH_MIN(GRAPH_FRESH_MAX, end - i),
 										   st->scratch, st->set);
-		if (pools->count[node] == pools->capacity)
-			st->worst[node] =
-				graph_entry_dist(pools->entries[((size_t) node + 1) *
-												pools->capacity - 1]);
+		st->worst[node] = graph_pool_worst(pools, node);
 		graph_work(st->space, 64 + 16 * (end - st->offset[node]));
 	}
 	st->nupdates = 0;
+}
+
+static inline void
+descent_update(Descent *st, uint32_t target, uint32_t node, float dist)
+{
+	DescentUpdate *update = &st->updates[st->nupdates++];
+
+	update->target = target;
+	update->node = node;
+	update->dist = dist;
 }
 
 /*
@@ -257,6 +256,7 @@ descent_join(Descent *st, uint32_t node)
 {
 	GraphSpace *space = st->space;
 	uint32_t	nodes[2 * DESCENT_LIST];
+	uint32_t	hits[2 * DESCENT_LIST];
 	float		worst[2 * DESCENT_LIST];
 	uint32_t	nfresh;
 	uint32_t	n;
@@ -271,132 +271,31 @@ descent_join(Descent *st, uint32_t node)
 	n = nfresh + descent_collect(st, &st->old, node, nodes + nfresh);
 	graph_load(space, graph_row(space, node), NULL, st->origin);
 	graph_gather(space, st->origin, nodes, n, st->rows, st->norms);
-	graph_distances(space, st->rows, st->norms, nfresh,
-					st->rows, st->norms, n, st->dist, 2 * DESCENT_LIST);
+	graph_products(space, st->rows, nfresh, st->rows, n, st->dist,
+				   2 * DESCENT_LIST);
 	for (i = 0; i < n; i++)
 		worst[i] = st->worst[nodes[i]];
 	if (st->nupdates + 2 * nfresh * n > st->buffer)
 		descent_flush(st);
 	for (i = 0; i < nfresh; i++)
 	{
-		const float *dist = st->dist + i * 2 * DESCENT_LIST;
+		float	   *dist = st->dist + i * 2 * DESCENT_LIST;
+		uint32_t	nhits = graph_near(dist, st->norms[i], st->norms,
+									   worst[i], worst, n, hits);
 
-		for (j = i + 1; j < n; j++)
+		for (j = 0; j < nhits; j++)
 		{
-			if (dist[j] < worst[i])
-			{
-				DescentUpdate *update = &st->updates[st->nupdates++];
+			uint32_t	other = hits[j];
 
-				update->target = nodes[i];
-				update->node = nodes[j];
-				update->dist = dist[j];
-			}
-			if (dist[j] < worst[j])
-			{
-				DescentUpdate *update = &st->updates[st->nupdates++];
-
-				update->target = nodes[j];
-				update->node = nodes[i];
-				update->dist = dist[j];
-			}
+			/* two new nodes meet twice, here and in the other's row */
+			if (other <= i)
+				continue;
+			if (dist[other] < worst[i])
+				descent_update(st, nodes[i], nodes[other], dist[other]);
+			if (dist[other] < worst[other])
+				descent_update(st, nodes[other], nodes[i], dist[other]);
 		}
 	}
-}
-
-/*
- * Choose control nodes and find the distance of their k-th neighbours by a
- * full scan.
- */
-static void
-controls_init(Descent *st)
-{
-	GraphSpace *space = st->space;
-	const GraphHost *host = space->host;
-	uint32_t	k = st->control_k;
-	uint64_t	random = st->seed;
-	size_t		width = space->width;
-	float	   *rows = graph_alloc(host, DESCENT_CONTROLS * width,
-								   sizeof(float));
-	float	   *block = graph_alloc(host, DESCENT_BLOCK * width, sizeof(float));
-	float	   *dist = graph_alloc(host, DESCENT_CONTROLS * DESCENT_BLOCK,
-								   sizeof(float));
-	GraphEntry *best = graph_alloc(host, (size_t) DESCENT_CONTROLS * 2 * k,
-								   sizeof(GraphEntry));
-	uint32_t	nbest[DESCENT_CONTROLS] = {0};
-	float		norms[DESCENT_CONTROLS];
-	float		block_norms[DESCENT_BLOCK];
-	uint32_t	nodes[DESCENT_BLOCK];
-	uint32_t	i;
-	uint32_t	j;
-	uint32_t	c;
-
-	for (c = 0; c < st->ncontrols; c++)
-		st->controls[c] = graph_random_below(&random, space->n);
-	graph_load(space, graph_row(space, st->controls[0]), NULL, st->origin);
-	graph_gather(space, st->origin, st->controls, st->ncontrols, rows, norms);
-	for (i = 0; i < space->n; i += DESCENT_BLOCK)
-	{
-		uint32_t	m = GRAPH_MIN(DESCENT_BLOCK, space->n - i);
-
-		for (j = 0; j < m; j++)
-			nodes[j] = i + j;
-		graph_gather(space, st->origin, nodes, m, block, block_norms);
-		graph_distances(space, rows, norms, st->ncontrols,
-						block, block_norms, m, dist, DESCENT_BLOCK);
-		for (c = 0; c < st->ncontrols; c++)
-			for (j = 0; j < m; j++)
-			{
-				GraphEntry *own = best + (size_t) c * 2 * k;
-
-				if (i + j == st->controls[c])
-					continue;
-				if (nbest[c] == 2 * k)
-				{
-					graph_select_smallest(own, 2 * k, k);
-					nbest[c] = k;
-				}
-				own[nbest[c]++] =
-					graph_entry_make(dist[c * DESCENT_BLOCK + j], i + j);
-			}
-	}
-	for (c = 0; c < st->ncontrols; c++)
-	{
-		GraphEntry *own = best + (size_t) c * 2 * k;
-		GraphEntry	last = 0;
-
-		graph_select_smallest(own, nbest[c], k);
-		for (j = 0; j < k; j++)
-			last = GRAPH_MAX(last, own[j]);
-		st->control_dist[c] = graph_entry_dist(last);
-	}
-	graph_release(host, best);
-	graph_release(host, dist);
-	graph_release(host, block);
-	graph_release(host, rows);
-}
-
-/*
- * Share of the control nodes' k nearest neighbours that their pools hold.
- */
-static double
-controls_recall(const Descent *st)
-{
-	const GraphPools *pools = st->pools;
-	uint64_t	found = 0;
-	uint32_t	c;
-	uint32_t	i;
-
-	for (c = 0; c < st->ncontrols; c++)
-	{
-		uint32_t	node = st->controls[c];
-		const GraphEntry *pool = pools->entries +
-		(size_t) node * pools->capacity;
-		float		limit = st->control_dist[c] * (1.0f + 1e-5f);
-
-		for (i = 0; i < pools->count[node] && i < st->control_k; i++)
-			found += graph_entry_dist(pool[i]) <= limit;
-	}
-	return (double) found / ((double) st->ncontrols * st->control_k);
 }
 
 static void
@@ -422,11 +321,6 @@ descent_init(Descent *st, GraphSpace *space, uint64_t seed, GraphPools *pools)
 	st->origin = graph_alloc(host, space->width, sizeof(float));
 	st->rows = graph_alloc(host, (size_t) 2 * DESCENT_LIST * space->width,
 						   sizeof(float));
-	st->ncontrols = GRAPH_MIN(DESCENT_CONTROLS, n);
-	st->control_k = GRAPH_MIN(GRAPH_MIN(DESCENT_CONTROL_K, pools->capacity),
-							  n - 1);
-	st->controls = graph_alloc(host, DESCENT_CONTROLS, sizeof(uint32_t));
-	st->control_dist = graph_alloc(host, DESCENT_CONTROLS, sizeof(float));
 }
 
 static void
@@ -434,8 +328,6 @@ descent_end(Descent *st)
 {
 	const GraphHost *host = st->space->host;
 
-	graph_release(host, st->control_dist);
-	graph_release(host, st->controls);
 	graph_release(host, st->rows);
 	graph_release(host, st->origin);
 	graph_release(host, st->set);
@@ -453,7 +345,8 @@ descent_end(Descent *st)
  * Refine pools that hold first neighbours, at least two nodes.
  */
 void
-graph_nn_descent(GraphSpace *space, uint64_t seed, GraphPools *pools)
+graph_nn_descent(GraphSpace *space, uint64_t seed,
+				 const GraphControls *controls, GraphPools *pools)
 {
 	Descent    *st = graph_alloc(space->host, 1, sizeof(Descent));
 	double		recall;
@@ -461,13 +354,13 @@ graph_nn_descent(GraphSpace *space, uint64_t seed, GraphPools *pools)
 	uint32_t	node;
 
 	descent_init(st, space, seed, pools);
-	controls_init(st);
-	recall = controls_recall(st);
+	recall = graph_controls_recall(controls, pools);
 	for (round = 0; round < DESCENT_MAX_ROUNDS; round++)
 	{
 		double		before = recall;
 
-		if (recall >= DESCENT_RECALL)
+		/* one round always: it smooths what partitions leave uneven */
+		if (round > 0 && recall >= DESCENT_RECALL)
 			break;
 		descent_sample(st);
 		descent_reverse(space, &st->fresh);
@@ -478,7 +371,7 @@ graph_nn_descent(GraphSpace *space, uint64_t seed, GraphPools *pools)
 			space->done++;
 		}
 		descent_flush(st);
-		recall = controls_recall(st);
+		recall = graph_controls_recall(controls, pools);
 		if (recall < before + DESCENT_GAIN)
 			break;
 	}
@@ -497,6 +390,6 @@ graph_nn_descent_memory(uint32_t n, uint32_t dim)
 
 	return (size_t) n * (lists + sizeof(float) + sizeof(uint32_t)) +
 		(size_t) DESCENT_BUFFER * (sizeof(DescentUpdate) + sizeof(GraphEntry)) +
-		(2 * DESCENT_LIST + DESCENT_CONTROLS + DESCENT_BLOCK + 1) * row +
+		(2 * DESCENT_LIST + 1) * row +
 		sizeof(Descent) + sizeof(GraphSet) + 256 * 1024;
 }

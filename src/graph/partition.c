@@ -309,7 +309,9 @@ graph_leaf_pairs(GraphSpace *space, const uint32_t *nodes,
 	float	   *rows;
 	float	   *norms;
 	float	   *dist;
+	float	   *zeros;
 	float	   *origin = graph_alloc(host, space->width, sizeof(float));
+	uint32_t   *hits;
 	GraphEntry *fresh;
 	GraphEntry *scratch;
 	GraphSet   *set = graph_alloc(host, 1, sizeof(GraphSet));
@@ -324,6 +326,9 @@ graph_leaf_pairs(GraphSpace *space, const uint32_t *nodes,
 	rows = graph_alloc(host, (size_t) limit * space->width, sizeof(float));
 	norms = graph_alloc(host, ld, sizeof(float));
 	dist = graph_alloc(host, PARTITION_BLOCK * ld, sizeof(float));
+	zeros = graph_alloc(host, ld, sizeof(float));
+	memset(zeros, 0, ld * sizeof(float));
+	hits = graph_alloc(host, limit, sizeof(uint32_t));
 	fresh = graph_alloc(host, limit, sizeof(GraphEntry));
 	scratch = graph_alloc(host, GRAPH_MAX(limit, GRAPH_FRESH_MAX),
 						  sizeof(GraphEntry));
@@ -340,19 +345,24 @@ graph_leaf_pairs(GraphSpace *space, const uint32_t *nodes,
 		{
 			uint32_t	nb = GRAPH_MIN(PARTITION_BLOCK, m - i);
 
-			graph_distances(space, rows + (size_t) i * space->width, norms + i,
-							nb, rows, norms, m, dist, ld);
+			graph_products(space, rows + (size_t) i * space->width, nb,
+						   rows, m, dist, ld);
 			for (j = 0; j < nb; j++)
 			{
 				uint32_t	node = members[i + j];
-				const float *row = dist + j * ld;
+				float	   *row = dist + j * ld;
+				uint32_t	nhits;
 				uint32_t	nfresh = 0;
 
-				for (k = 0; k < m; k++)
-					if (k != i + j)
-						fresh[nfresh++] = graph_entry_make(row[k], members[k]) |
-							GRAPH_NEW_FLAG;
-				graph_pool_merge(pools, node, fresh, nfresh, scratch, set);
+				nhits = graph_near(row, norms[i + j], norms,
+								   graph_pool_worst(pools, node), zeros, m,
+								   hits);
+				for (k = 0; k < nhits; k++)
+					if (hits[k] != i + j)
+						fresh[nfresh++] = GRAPH_NEW_FLAG |
+							graph_entry_make(row[hits[k]], members[hits[k]]);
+				if (nfresh > 0)
+					graph_pool_merge(pools, node, fresh, nfresh, scratch, set);
 			}
 		}
 		space->done += m;
@@ -360,6 +370,8 @@ graph_leaf_pairs(GraphSpace *space, const uint32_t *nodes,
 	graph_release(host, set);
 	graph_release(host, scratch);
 	graph_release(host, fresh);
+	graph_release(host, hits);
+	graph_release(host, zeros);
 	graph_release(host, dist);
 	graph_release(host, norms);
 	graph_release(host, rows);

@@ -32,6 +32,10 @@
 /* Growth of the threshold per step of the relaxation */
 #define SELECT_STEP		1.06f
 
+/* Least squared distance between candidates, and least reach */
+#define SELECT_APART	1e-37f
+#define SELECT_REACH	1e-15f
+
 /* Rows of one block of the matrix of pairs */
 #define SELECT_BLOCK	32
 
@@ -98,45 +102,67 @@ graph_selection_pairs(GraphSpace *space, GraphSelection *sel,
 }
 
 /*
+ * Strengths past a candidate at distance dj, GRAPH_ALIGN_FLOATS at a time,
+ * for kappa 1.  The loop is written for the vectorizer: constant length, no
+ * branch.  The floors make candidates that are identical, even to the node,
+ * cover each other.
+ */
+static void
+raise_block(const float *restrict pair, const float *restrict dist,
+			float *restrict strength, float dj, float tau)
+{
+	float		least = GRAPH_MAX(dj, tau * 1.001f + SELECT_REACH);
+	int			k;
+
+	for (k = 0; k < GRAPH_ALIGN_FLOATS; k++)
+	{
+		float		reach = (dist[k] > least ? dist[k] : least) - tau;
+		float		s = reach * reach / (pair[k] + SELECT_APART);
+
+		strength[k] = s > strength[k] ? s : strength[k];
+	}
+}
+
+/*
+ * The same for any kappa.
+ */
+static void
+raise_block_kappa(const float *pair, const float *dist, float *strength,
+				  float dj, float tau, float kappa)
+{
+	int			k;
+
+	for (k = 0; k < GRAPH_ALIGN_FLOATS; k++)
+	{
+		float		larger = dist[k] > dj ? dist[k] : dj;
+		float		smaller = dist[k] > dj ? dj : dist[k];
+		float		reach;
+		float		s;
+
+		reach = powf(larger, kappa) * powf(smaller, 1.0f - kappa) - tau;
+		reach = reach > SELECT_REACH ? reach : SELECT_REACH;
+		s = reach * reach / (pair[k] + SELECT_APART);
+		strength[k] = s > strength[k] ? s : strength[k];
+	}
+}
+
+/*
  * Candidate j has been selected: raise the strengths of all others.
  */
 static void
 raise_strengths(GraphSelection *sel, uint32_t j, float kappa, float tau)
 {
-	const float *restrict pair = sel->pair + j * sel->ld;
-	const float *restrict dist = sel->dist;
-	float	   *restrict strength = sel->strength;
-	float		dj = dist[j];
+	const float *pair = sel->pair + j * sel->ld;
+	float		dj = sel->dist[j];
 	size_t		i;
-	size_t		k;
 
 	for (i = 0; i < sel->ld; i += GRAPH_ALIGN_FLOATS)
 	{
 		if (kappa == 1.0f)
-		{
-			for (k = i; k < i + GRAPH_ALIGN_FLOATS; k++)
-			{
-				float		reach = (dist[k] > dj ? dist[k] : dj) - tau;
-				float		s;
-
-				reach = reach > 0.0f ? reach : 0.0f;
-				s = pair[k] > 0.0f ? reach * reach / pair[k] : INFINITY;
-				strength[k] = s > strength[k] ? s : strength[k];
-			}
-			continue;
-		}
-		for (k = i; k < i + GRAPH_ALIGN_FLOATS; k++)
-		{
-			float		larger = dist[k] > dj ? dist[k] : dj;
-			float		smaller = dist[k] > dj ? dj : dist[k];
-			float		reach = powf(larger, kappa) *
-			powf(smaller, 1.0f - kappa) - tau;
-			float		s;
-
-			reach = reach > 0.0f ? reach : 0.0f;
-			s = pair[k] > 0.0f ? reach * reach / pair[k] : INFINITY;
-			strength[k] = s > strength[k] ? s : strength[k];
-		}
+			raise_block(pair + i, sel->dist + i, sel->strength + i, dj, tau);
+		else
+			raise_block_kappa(pair + i, sel->dist + i, sel->strength + i,
+							  dj, tau, kappa);
 	}
 }
 
@@ -249,21 +275,22 @@ graph_select(const GraphParams *params, uint32_t dim,
 }
 
 /*
- * Select the edges of every node from its pool alone.
+ * A first selection for every node from the nearest half of its pool, half
+ * as many edges as the final one: it tells reverse.c where edges would lead.
  */
 void
 graph_select_pools(GraphSpace *space, const GraphParams *params,
 				   const GraphPools *pools, GraphEdges *edges)
 {
 	const GraphHost *host = space->host;
-	uint32_t	capacity = pools->capacity;
+	uint32_t	capacity = GRAPH_MAX(pools->capacity / 2, 1);
+	uint32_t	max_degree = params->max_degree / 2;
 	size_t		width = space->width;
 	float	   *origin = graph_alloc(host, width, sizeof(float));
 	float	   *rows = graph_alloc(host, capacity * width, sizeof(float));
 	float	   *norms = graph_alloc(host, capacity, sizeof(float));
 	uint32_t   *nodes = graph_alloc(host, capacity, sizeof(uint32_t));
-	uint32_t   *chosen = graph_alloc(host, params->max_degree,
-									 sizeof(uint32_t));
+	uint32_t   *chosen = graph_alloc(host, max_degree, sizeof(uint32_t));
 	void	   *memory = graph_alloc(host, graph_selection_size(capacity), 1);
 	GraphSelection sel;
 	uint32_t	node;
@@ -272,9 +299,10 @@ graph_select_pools(GraphSpace *space, const GraphParams *params,
 	graph_begin(space, GRAPH_PHASE_SELECT, space->n);
 	for (node = 0; node < space->n; node++)
 	{
-		const GraphEntry *pool = pools->entries + (size_t) node * capacity;
+		const GraphEntry *pool = pools->entries +
+		(size_t) node * pools->capacity;
 		uint32_t   *ids = edges->ids + (size_t) node * edges->max_degree;
-		uint32_t	n = pools->count[node];
+		uint32_t	n = GRAPH_MIN(pools->count[node], capacity);
 
 		for (i = 0; i < n; i++)
 			nodes[i] = graph_entry_node(pool[i]);
@@ -287,8 +315,7 @@ graph_select_pools(GraphSpace *space, const GraphParams *params,
 			sel.order[i] = i;
 		}
 		graph_selection_pairs(space, &sel, rows, norms);
-		n = graph_selection_run(params, &sel, NULL, params->max_degree,
-								chosen);
+		n = graph_selection_run(params, &sel, NULL, max_degree, chosen);
 		for (i = 0; i < n; i++)
 			ids[i] = nodes[chosen[i]];
 		edges->degree[node] = (uint16_t) n;

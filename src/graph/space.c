@@ -2,7 +2,7 @@
  *
  * space.c
  *	  Rows as the build sees them: scaled copies in blocks, squared distances
- *	  between blocks, the central row, and rows that are equal.
+ *	  between blocks, and the central row.
  *
  * Distances between blocks come from products, |a|^2 + |b|^2 - 2 a.b, which
  * loses digits when the rows are far from the origin compared with their
@@ -133,6 +133,97 @@ graph_gather(GraphSpace *space, const float *origin, const uint32_t *nodes,
 }
 
 /*
+ * Products of two blocks of rows: out[i * ldout + j].
+ */
+void
+graph_products(GraphSpace *space, const float *a, uint32_t na,
+			   const float *b, uint32_t nb, float *out, size_t ldout)
+{
+	space->kernels->dot_tile(space->width, a, space->width, na,
+							 b, space->width, nb, out, ldout);
+	graph_work(space, (uint64_t) na * nb * (space->width + 16));
+}
+
+/*
+ * Turn products into squared distances, never negative and never NaN.  A loop
+ * of constant length, which -O2 vectorizes.
+ */
+static inline void
+convert_block(float *restrict row, float norm, const float *restrict norms)
+{
+	int			k;
+
+	for (k = 0; k < GRAPH_ALIGN_FLOATS; k++)
+	{
+		float		d = (norm + norms[k]) - 2.0f * row[k];
+
+		row[k] = d > 0.0f ? d : 0.0f;
+	}
+}
+
+static inline void
+convert_row(float *row, float norm, const float *norms, uint32_t n)
+{
+	uint32_t	whole = n & ~(uint32_t) (GRAPH_ALIGN_FLOATS - 1);
+	uint32_t	i;
+
+	for (i = 0; i < whole; i += GRAPH_ALIGN_FLOATS)
+		convert_block(row + i, norm, norms + i);
+	for (; i < n; i++)
+	{
+		float		d = (norm + norms[i]) - 2.0f * row[i];
+
+		row[i] = d > 0.0f ? d : 0.0f;
+	}
+}
+
+/* Is any distance of a block below the larger of limit and its own limit? */
+static inline bool
+any_near(const float *restrict row, float limit, const float *restrict limits)
+{
+	int			any = 0;
+	int			k;
+
+	for (k = 0; k < GRAPH_ALIGN_FLOATS; k++)
+	{
+		float		most = limits[k] > limit ? limits[k] : limit;
+
+		any |= row[k] < most ? -1 : 0;
+	}
+	return any != 0;
+}
+
+/*
+ * Turn a row of products into squared distances and find those below the
+ * larger of limit and limits[i]: hits receives their places.  Returns their
+ * number.
+ */
+uint32_t
+graph_near(float *row, float norm, const float *norms,
+		   float limit, const float *limits, uint32_t n, uint32_t *hits)
+{
+	uint32_t	nhits = 0;
+	uint32_t	i;
+	uint32_t	k;
+
+	convert_row(row, norm, norms, n);
+	for (i = 0; i < n; i += GRAPH_ALIGN_FLOATS)
+	{
+		uint32_t	end = GRAPH_MIN(i + GRAPH_ALIGN_FLOATS, n);
+
+		if (end == i + GRAPH_ALIGN_FLOATS &&
+			!any_near(row + i, limit, limits + i))
+			continue;
+		for (k = i; k < end; k++)
+		{
+			hits[nhits] = k;
+			nhits += (row[k] < limit) | (row[k] < limits[k]);
+		}
+	}
+	return nhits;
+}
+
+/*
  * Squared distances between two blocks of rows of the same origin:
  * out[i * ldout + j], never negative and never NaN.
  */
@@ -142,38 +233,11 @@ graph_distances(GraphSpace *space,
 				const float *b, const float *bnorm, uint32_t nb,
 				float *out, size_t ldout)
 {
-	uint32_t	whole = nb & ~(uint32_t) (GRAPH_ALIGN_FLOATS - 1);
 	uint32_t	i;
-	uint32_t	j;
-	uint32_t	k;
 
-	space->kernels->dot_tile(space->width, a, space->width, na,
-							 b, space->width, nb, out, ldout);
+	graph_products(space, a, na, b, nb, out, ldout);
 	for (i = 0; i < na; i++)
-	{
-		float	   *row = out + i * ldout;
-		float		norm = anorm[i];
-
-		for (j = 0; j < whole; j += GRAPH_ALIGN_FLOATS)
-		{
-			float	   *restrict to = row + j;
-			const float *restrict from = bnorm + j;
-
-			for (k = 0; k < GRAPH_ALIGN_FLOATS; k++)
-			{
-				float		d = (norm + from[k]) - 2.0f * to[k];
-
-				to[k] = d > 0.0f ? d : 0.0f;
-			}
-		}
-		for (; j < nb; j++)
-		{
-			float		d = (norm + bnorm[j]) - 2.0f * row[j];
-
-			row[j] = d > 0.0f ? d : 0.0f;
-		}
-	}
-	graph_work(space, (uint64_t) na * nb * space->width);
+		convert_row(out + i * ldout, anorm[i], bnorm, nb);
 }
 
 /*
@@ -223,89 +287,4 @@ graph_central_node(GraphSpace *space)
 	graph_release(host, mean);
 	graph_release(host, sum);
 	return graph_entry_node(best);
-}
-
-/* Hash of the values of a row; -0 hashes as 0. */
-static uint32_t
-row_hash(const float *x, uint32_t dim)
-{
-	uint64_t	lane[4] = {1, 2, 3, 4};
-	uint32_t	i;
-
-	for (i = 0; i < dim; i++)
-	{
-		float		value = x[i] + 0.0f;
-		uint32_t	bits;
-
-		memcpy(&bits, &value, sizeof(bits));
-		lane[i & 3] = (lane[i & 3] ^ bits) * UINT64_C(0x9E3779B97F4A7C15);
-		lane[i & 3] ^= lane[i & 3] >> 29;
-	}
-	lane[0] = lane[0] * 31 + lane[1];
-	lane[0] = lane[0] * 31 + lane[2];
-	lane[0] = lane[0] * 31 + lane[3];
-	return (uint32_t) (lane[0] ^ (lane[0] >> 32));
-}
-
-static bool
-rows_equal(const float *a, const float *b, uint32_t dim)
-{
-	uint32_t	i;
-
-	for (i = 0; i < dim; i++)
-		if (a[i] != b[i])
-			return false;
-	return true;
-}
-
-/*
- * Find the distinct rows: rows[] receives the first row of every group of
- * equal ones in increasing order, next_equal[row] the next row of the same
- * group, or GRAPH_NO_NODE.  Both have room for all rows.  Returns the number
- * of groups.
- */
-uint32_t
-graph_distinct_rows(GraphSpace *space, uint32_t *rows, uint32_t *next_equal)
-{
-	const GraphHost *host = space->host;
-	uint32_t	dim = space->vectors->dim;
-	uint32_t	n = space->n;
-	size_t		size = 16;
-	uint64_t   *table;			/* hash << 32 | first row + 1 */
-	uint32_t	distinct = 0;
-	uint32_t	i;
-
-	while (size < (size_t) n * 2)
-		size *= 2;
-	table = graph_alloc(host, size, sizeof(uint64_t));
-	memset(table, 0, size * sizeof(uint64_t));
-	for (i = 0; i < n; i++)
-	{
-		const float *x = graph_row(space, i);
-		uint32_t	hash = row_hash(x, dim);
-		size_t		slot = ((size_t) hash * 0x9E3779B1u) & (size - 1);
-
-		next_equal[i] = GRAPH_NO_NODE;
-		for (;; slot = (slot + 1) & (size - 1))
-		{
-			uint32_t	first = (uint32_t) table[slot];
-
-			if (first == 0)
-			{
-				table[slot] = ((uint64_t) hash << 32) | (i + 1);
-				rows[distinct++] = i;
-				break;
-			}
-			if ((uint32_t) (table[slot] >> 32) == hash &&
-				rows_equal(x, graph_row(space, first - 1), dim))
-			{
-				next_equal[i] = next_equal[first - 1];
-				next_equal[first - 1] = i;
-				break;
-			}
-		}
-		graph_work(space, 4 * (uint64_t) dim);
-	}
-	graph_release(host, table);
-	return distinct;
 }

