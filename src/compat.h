@@ -136,6 +136,16 @@ compat_extend_relation(Relation relation, ForkNumber fork)
 #define compat_analyze_delay_point()	vacuum_delay_point()
 #endif
 
+/*
+ * The planner must not take this path: 18 compares the numbers of disabled
+ * nodes first, of which another scan of the same table has at most one.
+ */
+#if PG_VERSION_NUM >= 180000
+#define compat_disable_path(path)	((path)->disabled_nodes = 2)
+#else
+#define compat_disable_path(path)	((void) 0)
+#endif
+
 /* 18 has a prefix instead, which older versions cannot have. */
 #if PG_VERSION_NUM >= 180000
 #define pg_attribute_noreturn()	__attribute__((noreturn))

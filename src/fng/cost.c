@@ -28,6 +28,11 @@
  * With several ORDER BY keys a scan is one sweep and a sort, and without any
  * it is one sweep.
  *
+ * There are no index-only scans.  The planner proposes one all the same where
+ * a query needs no column, such as count(*).  But such a scan trusts the
+ * visibility map, and so it must keep VACUUM from removing a row whose TID it
+ * has read; ours keeps no pin.
+ *
  * What the index holds must not raise an error here: a broken index must not
  * prevent plans without it.  Only a block that cannot be read does.
  *
@@ -60,6 +65,12 @@
 
 /* Scoring the code of one edge, in units of cpu_operator_cost. */
 #define EDGE_OPERATORS			0.1
+
+/*
+ * More than anything that is possible, even where it is disabled, but finite:
+ * the planner subtracts costs.
+ */
+#define FORBIDDEN_COST			1.0e100
 
 /* What we assume of an index that cannot be read. */
 #define ASSUMED_MAX_DEGREE		48
@@ -135,6 +146,11 @@ fng_costestimate(PlannerInfo *root, IndexPath *path, double loop_count,
 
 	*startup_cost = costs.indexStartupCost + startup;
 	*total_cost = costs.indexStartupCost + total;
+	if (path->path.pathtype == T_IndexOnlyScan)
+	{
+		*startup_cost = *total_cost = FORBIDDEN_COST;
+		compat_disable_path(&path->path);
+	}
 	*selectivity = costs.indexSelectivity;
 	*correlation = 0;
 	*pages = model.pages;
