@@ -114,6 +114,18 @@ fng_search_start(FngSearch *search, const float *query, uint32 list_size,
 }
 
 /*
+ * Let the search that was just started do without a node: it is neither
+ * returned nor are its edges followed.
+ */
+void
+fng_search_exclude(FngSearch *search, uint32 id)
+{
+	bool		seen;
+
+	visited_insert(search->visited, id, &seen)->returned = true;
+}
+
+/*
  * Return the next nearest row's node.  False if the graph has no more to
  * give, or not at a reasonable price: go on with the sweep.  Takes and
  * releases share locks; the caller holds no lock of a page.

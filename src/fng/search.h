@@ -57,6 +57,7 @@ extern FngSearch *fng_search_create(Relation index, MemoryContext parent);
 extern const FngIndex *fng_search_index(const FngSearch *search);
 extern void fng_search_start(FngSearch *search, const float *query,
 							 uint32 list_size, float explore_factor);
+extern void fng_search_exclude(FngSearch *search, uint32 id);
 extern bool fng_search_next(FngSearch *search, FngFound *found);
 extern bool fng_search_returned(FngSearch *search, uint32 id);
 extern bool fng_search_reaches(FngSearch *search, const float *value, float aux,
