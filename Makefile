@@ -97,13 +97,13 @@ INDENTED = $(sort $(wildcard src/*.[ch] src/*/*.[ch] test/unit/*.[ch] bench/*.[c
 indent-check:
 	@status=0; \
 	for file in $(INDENTED); do \
-		$(INDENT) < $$file | diff -u --label $$file $$file --label "$$file (indented)" - || status=1; \
+		$(INDENT) < $$file | $(UNSPACE) | diff -u --label $$file $$file --label "$$file (indented)" - || status=1; \
 	done; \
 	exit $$status
 
 indent:
 	@for file in $(INDENTED); do \
-		$(INDENT) < $$file > $$file.new && \
+		$(INDENT) < $$file | $(UNSPACE) > $$file.new && \
 			{ cmp -s $$file $$file.new || cat $$file.new > $$file; }; \
 		rm -f $$file.new; \
 	done

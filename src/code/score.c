@@ -59,7 +59,7 @@ code_query_size(const CodeParams *params)
  * cache line.  The kernels of the active level are chosen here, for all uses
  * of the query.
  */
-CodeQuery  *
+CodeQuery *
 code_query_init(const CodeParams *params, const float *q, void *memory)
 {
 	CodeQuery  *query = (CodeQuery *) memory;

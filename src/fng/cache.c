@@ -33,7 +33,7 @@ typedef struct CacheEntry
 	FngIndex   *index;			/* NULL if invalidated and not rebuilt */
 } CacheEntry;
 
-static HTAB * cache = NULL;
+static HTAB *cache = NULL;
 
 static bool is_current(const CacheEntry *entry, Relation index, const FngMetaPageData *meta);
 static FngIndex *load(Relation index, const FngMetaPageData *meta);

@@ -25,10 +25,10 @@ typedef struct MH_HEAP
 	MH_ELEMENT *elements;		/* elements[0] is the least */
 	Size		count;
 	Size		capacity;
-}			MH_HEAP;
+} MH_HEAP;
 
 static inline void
-MH_NAME(init) (MH_HEAP * heap, Size capacity)
+MH_NAME(init) (MH_HEAP *heap, Size capacity)
 {
 	heap->elements = palloc(capacity * sizeof(MH_ELEMENT));
 	heap->capacity = capacity;
@@ -36,7 +36,7 @@ MH_NAME(init) (MH_HEAP * heap, Size capacity)
 }
 
 static inline void
-MH_NAME(push) (MH_HEAP * heap, MH_ELEMENT element)
+MH_NAME(push) (MH_HEAP *heap, MH_ELEMENT element)
 {
 	Size		at = heap->count++;
 
@@ -60,7 +60,7 @@ MH_NAME(push) (MH_HEAP * heap, MH_ELEMENT element)
 
 /* Remove and return the least element; the heap must not be empty. */
 static inline MH_ELEMENT
-MH_NAME(pop) (MH_HEAP * heap)
+MH_NAME(pop) (MH_HEAP *heap)
 {
 	MH_ELEMENT	least = heap->elements[0];
 	MH_ELEMENT	last = heap->elements[--heap->count];
