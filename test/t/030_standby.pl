@@ -92,7 +92,7 @@ foreach my $round (1 .. 3)
 			BEGIN;
 			INSERT INTO $table (embedding) } . rows($dim, 20) . qq{;
 			ROLLBACK;
-			VACUUM (INDEX_CLEANUP ON) $table;
+			VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF) $table;
 			INSERT INTO $table (embedding) } . rows($dim, $more) . qq{;});
 	}
 	compare("after round $round");
@@ -118,7 +118,7 @@ foreach my $table (sort keys %tables)
 	$standby->safe_psql('postgres', qq{
 		INSERT INTO $table (embedding) } . rows($dim, 50) . qq{;
 		DELETE FROM $table WHERE id % 3 = 0;
-		VACUUM (INDEX_CLEANUP ON) $table;});
+		VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF) $table;});
 	drain_ok($standby, $table, $operator, vector_literal($dim), "$table after the promotion");
 	check_index($standby, "${table}_fng", 1);
 }

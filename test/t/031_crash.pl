@@ -55,9 +55,9 @@ my $vacuums = "SET vacuum_cost_delay = 2; SET vacuum_cost_limit = 100;\n" . join
 	DELETE FROM t WHERE id % 17 = $_ % 17 AND id % 3 = 0;
 	DELETE FROM long WHERE id % 17 = $_ % 17;
 	DELETE FROM fresh WHERE id % 17 = $_ % 17;
-	VACUUM (INDEX_CLEANUP ON) t;
-	VACUUM (INDEX_CLEANUP ON) long;
-	VACUUM (INDEX_CLEANUP ON) fresh;} } 1 .. 200);
+	VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF) t;
+	VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF) long;
+	VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF) fresh;} } 1 .. 200);
 my $builds = join("\n", map { q{
 	REINDEX INDEX t_fng;
 	REINDEX INDEX long_fng;
@@ -171,7 +171,7 @@ foreach my $victim (@plan)
 
 # What the crashes left behind does no harm to what follows.
 $node->safe_psql('postgres', q{
-	VACUUM (INDEX_CLEANUP ON) t;
+	VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF) t;
 	INSERT INTO t (embedding) SELECT clustered(16, 12) FROM generate_series(1, 200);
 	CREATE TABLE t_queries AS SELECT i AS id, clustered(16, 12) AS embedding
 		FROM generate_series(1, 100) i;});

@@ -65,7 +65,7 @@ append_to_file($script, q{
 INSERT INTO t (embedding) SELECT clustered(16, 10) FROM generate_series(1, 3);
 \set r random(1, 300)
 DELETE FROM t WHERE id IN (SELECT id FROM t WHERE id % 300 = :r LIMIT 2 FOR UPDATE SKIP LOCKED);
-VACUUM (INDEX_CLEANUP ON) t;
+VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF) t;
 });
 my ($out, $err) = ('', '');
 my $load = IPC::Run::start(
@@ -83,7 +83,7 @@ drain_ok($copy, 't', '<->', vector_literal(16), 'backup under load, as a standby
 $copy->promote;
 $copy->safe_psql('postgres', q{
 	INSERT INTO t (embedding) SELECT clustered(16, 10) FROM generate_series(1, 100);
-	VACUUM (INDEX_CLEANUP ON) t;});
+	VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF) t;});
 check_index($copy, 't_fng', 1);
 drain_ok($copy, 't', '<->', vector_literal(16), 'backup under load, promoted');
 

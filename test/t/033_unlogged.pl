@@ -56,11 +56,11 @@ foreach my $wal_level ('replica', 'minimal')
 		drain_ok($node, "t$dim", '<->', vector_literal($dim), "$wal_level, $dim: empty index");
 		check_index($node, "t${dim}_fng", 1);
 		$node->safe_psql('postgres', qq{
-			VACUUM (INDEX_CLEANUP ON) t$dim;
+			VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF) t$dim;
 			INSERT INTO t$dim (embedding) SELECT clustered($dim, 4) FROM generate_series(1, 60);
 			INSERT INTO t$dim (embedding) VALUES (NULL);
 			DELETE FROM t$dim WHERE id % 5 = 0;
-			VACUUM (INDEX_CLEANUP ON) t$dim;});
+			VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF) t$dim;});
 		drain_ok($node, "t$dim", '<->', vector_literal($dim), "$wal_level, $dim: filled anew");
 		check_index($node, "t${dim}_fng", 1);
 	}

@@ -37,9 +37,10 @@ foreach my $opclass (sort keys %operators)
 	foreach my $round (1 .. 6)
 	{
 		$node->safe_psql('postgres', qq{
+			SELECT setseed(0.$round);
 			DELETE FROM $table WHERE id % 6 = $round % 6;
 			UPDATE $table SET embedding = clustered(24, 15) WHERE id % 11 = $round;
-			VACUUM (INDEX_CLEANUP ON) $table;
+			VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF) $table;
 			INSERT INTO $table (embedding) SELECT CASE WHEN i % 50 = 0 THEN NULL ELSE clustered(24, 15) END
 				FROM generate_series(1, 300) i;});
 		drain_ok($node, $table, $operator, vector_literal(24), "$table, round $round")
@@ -49,16 +50,17 @@ foreach my $opclass (sort keys %operators)
 	cmp_ok($after, '>=', 0.97, "$table: recall\@10 after the rounds: $after, before them: $before");
 	check_index($node, "${table}_fng", 1);
 
-	# most of the table, at once; then all of it
+	# most of the table, at once; then all of it.  The search has to cross
+	# twenty dead nodes for each row.
 	$node->safe_psql('postgres', qq{
 		DELETE FROM $table WHERE id % 10 <> 0;
-		VACUUM (INDEX_CLEANUP ON) $table;});
+		VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF) $table;});
 	$after = recall($node, $table, $operator, 10, 100);
-	cmp_ok($after, '>=', 0.95, "$table: recall\@10 after most rows went: $after");
+	cmp_ok($after, '>=', 0.9, "$table: recall\@10 after most rows went: $after");
 	drain_ok($node, $table, $operator, vector_literal(24), "$table after most rows went");
 	$node->safe_psql('postgres', qq{
 		DELETE FROM $table;
-		VACUUM (INDEX_CLEANUP ON) $table;});
+		VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF) $table;});
 	drain_ok($node, $table, $operator, vector_literal(24), "$table after all rows went");
 	$node->safe_psql('postgres',
 		"INSERT INTO $table (embedding) SELECT clustered(24, 15) FROM generate_series(1, 500)");
@@ -89,9 +91,9 @@ foreach my $fetched (1, 60, 300)
 	{
 		$node->safe_psql('postgres', qq{
 			DELETE FROM $table WHERE id % 5 = $round % 5;
-			VACUUM (INDEX_CLEANUP ON) $table;
+			VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF) $table;
 			INSERT INTO $table (embedding) SELECT clustered(24, 15) FROM generate_series(1, 100);
-			VACUUM (INDEX_CLEANUP ON) $table;});
+			VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF) $table;});
 		push @ids, split /\n/, $session->query_safe('FETCH 50 FROM c');
 	}
 	push @ids, split /\n/, $session->query_safe('FETCH ALL FROM c');

@@ -158,7 +158,7 @@ foreach my $i (1 .. 10)
 		SET statement_timeout = $timeout;
 		INSERT INTO t (embedding) SELECT clustered(64, 20) FROM generate_series(1, 30);
 		DELETE FROM t WHERE id % 50 = $i;
-		VACUUM (INDEX_CLEANUP ON) t;}, on_error_stop => 0);
+		VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF) t;}, on_error_stop => 0);
 }
 check_index($node, 't_fng', 1);
 drain_ok($node, 't', '<->', vector_literal(64), 'after cancelled inserts and VACUUMs');
