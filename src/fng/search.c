@@ -34,6 +34,9 @@
 /* So many best nodes of the top level, or of a level between, start the next. */
 #define NUM_SEEDS		16
 
+/* The list grows by one for so many rows returned; measured in src/README. */
+#define WIDEN_EVERY		4
+
 static void prepare_query(FngSearch *search, const float *query, float aux,
 						  uint32 list_size, float explore_factor);
 static void reset_level(FngSearch *search, uint8 level);
@@ -42,6 +45,7 @@ static void seed_from_top(FngSearch *search);
 static void descend(FngSearch *search);
 static bool is_next_known(const FngSearch *search);
 static FngFound take_nearest(FngSearch *search);
+static void widen(FngSearch *search);
 static bool out_of_budget(FngSearch *search);
 
 /*
@@ -145,6 +149,7 @@ fng_search_next(FngSearch *search, FngFound *found)
 			*found = take_nearest(search);
 			entry = visited_lookup(search->visited, found->id);
 			entry->returned = true;
+			widen(search);
 			result = true;
 			break;
 		}
@@ -242,6 +247,7 @@ prepare_query(FngSearch *search, const float *query, float aux,
 	search->query_squared = search->kernels->dot(layout->code.rotdim, search->rotated,
 												 search->rotated);
 	search->max_expansions = 0;
+	search->returned = 0;
 }
 
 static void
@@ -373,6 +379,27 @@ is_next_known(const FngSearch *search)
 		return true;
 	return search->nnear == search->list_size &&
 		search->near[search->nnear - 1].score <= fng_least_estimate(search);
+}
+
+/*
+ * The farther a scan has come, the more nodes lie at about the same distance
+ * and the more of them must be known to return the next in order.  So the
+ * list grows with the rows returned; a short LIMIT does not feel it.
+ */
+static void
+widen(FngSearch *search)
+{
+	if (++search->returned % WIDEN_EVERY != 0)
+		return;
+	if (search->list_size == search->near_capacity)
+	{
+		search->near_capacity *= 2;
+		search->near = repalloc_huge(search->near,
+									 mul_size(search->near_capacity, sizeof(FngFound)));
+	}
+	search->list_size++;
+	if (search->far.count > 0)
+		search->near[search->nnear++] = found_heap_pop(&search->far);
 }
 
 /* Remove the nearest and move up the nearest of the far. */

@@ -89,6 +89,7 @@ struct FngSearch
 	visited_hash *visited;
 	uint64		expansions;
 	uint64		max_expansions;
+	uint64		returned;
 
 	/* scratch of one expansion */
 	float	   *chained;		/* a vector from its chain */
