@@ -233,7 +233,7 @@ insert_at_level(FngInserter *inserter, uint8 level, FngPoint *point,
 
 	for (uint32 i = 0; i < nvisits; i++)
 		fng_point_init(inserter, &candidates[i], visits[i].id, visits[i].value, visits[i].aux);
-	nchosen = fng_choose_edges(inserter, point, candidates, nvisits, FNG_NO_ID, chosen);
+	nchosen = fng_choose_edges(inserter, point, candidates, nvisits, chosen);
 
 	image = make_image(inserter, point, tid, down, chosen, nchosen);
 	point->id = level == 0 ? place_base(inserter, image, point->value, InvalidBuffer) :

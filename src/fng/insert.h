@@ -42,6 +42,9 @@ typedef struct FngPoint
 	float	   *rotated;		/* NULL until needed */
 	float		dist;			/* squared, in coded space, to the node at
 								 * hand */
+	bool		protect;		/* the node at hand must keep its edge to it */
+	const uint32 *edges;		/* ids that it leads to, if they were read */
+	uint32		nedges;
 } FngPoint;
 
 /* insert.c */
@@ -56,7 +59,7 @@ extern void fng_point_init(FngInserter *inserter, FngPoint *point, uint32 id,
 						   const float *value, float aux);
 extern uint32 fng_choose_edges(FngInserter *inserter, FngPoint *node,
 							   FngPoint *candidates, uint32 ncandidates,
-							   uint32 protect_id, FngPoint **chosen);
+							   FngPoint **chosen);
 extern void fng_make_edges(FngInserter *inserter, FngPoint *node, FngPoint **chosen,
 						   uint32 nchosen, FngEdge *edges);
 extern bool fng_link_back(FngInserter *inserter, uint8 level, FngPoint *from,

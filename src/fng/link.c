@@ -24,6 +24,8 @@ static int	compare_points(const void *a, const void *b);
 static void rotate_point(FngInserter *inserter, FngPoint *point);
 static bool reselect(FngInserter *inserter, uint8 level, FngPoint *from,
 					 FngPoint *to, bool force, bool *changed_meanwhile);
+static bool protect_last_ways(FngPoint *candidates, uint32 ncandidates, uint32 to,
+							  FngPoint **chosen, uint32 nchosen);
 static void note_dropped(FngInserter *inserter, const uint32 *ids, uint32 nids,
 						 FngPoint **chosen, uint32 nchosen);
 static bool read_slot(FngInserter *inserter, uint8 level, uint32 id, char *slot);
@@ -45,6 +47,9 @@ fng_point_init(FngInserter *inserter, FngPoint *point, uint32 id,
 	point->value = value;
 	point->rotated = NULL;
 	point->dist = 0;
+	point->protect = false;
+	point->edges = NULL;
+	point->nedges = 0;
 	if (layout->metric == FNG_L2)
 		point->coded = value;
 	else
@@ -58,13 +63,12 @@ fng_point_init(FngInserter *inserter, FngPoint *point, uint32 id,
 
 /*
  * Choose the edges of a node among candidates, which are sorted here by
- * distance.  The candidate of id protect_id (FNG_NO_ID for none) is kept
- * whatever the rule says.  Returns their number, at most max_degree,
- * strongest first.
+ * distance.  Those to protect are kept whatever the rule says.  Returns their
+ * number, at most max_degree, strongest first.
  */
 uint32
 fng_choose_edges(FngInserter *inserter, FngPoint *node, FngPoint *candidates,
-				 uint32 ncandidates, uint32 protect_id, FngPoint **chosen)
+				 uint32 ncandidates, FngPoint **chosen)
 {
 	const FngLayout *layout = &inserter->index->layout;
 	const DistanceKernels *kernels = distance_kernels();
@@ -95,8 +99,7 @@ fng_choose_edges(FngInserter *inserter, FngPoint *node, FngPoint *candidates,
 		 * Others lead to one of several equal nodes at best, so they lead to
 		 * each other.
 		 */
-		protect[i] = dist[i] == 0 ||
-			(protect_id != FNG_NO_ID && candidates[i].id == protect_id);
+		protect[i] = dist[i] == 0 || candidates[i].protect;
 	}
 	params.max_degree = layout->max_degree;
 	n = graph_select(&params, layout->code.dim, ncandidates, vectors, dist, protect,
@@ -241,9 +244,11 @@ reselect(FngInserter *inserter, uint8 level, FngPoint *from, FngPoint *to,
 			read_point(inserter, level, ids[i], slot, &candidates[ncandidates]))
 			ncandidates++;
 	}
-	candidates[ncandidates++] = *to;
-	nchosen = fng_choose_edges(inserter, from, candidates, ncandidates,
-							   force ? to->id : FNG_NO_ID, chosen);
+	candidates[ncandidates] = *to;
+	candidates[ncandidates++].protect = force;
+	nchosen = fng_choose_edges(inserter, from, candidates, ncandidates, chosen);
+	if (protect_last_ways(candidates, ncandidates, to->id, chosen, nchosen))
+		nchosen = fng_choose_edges(inserter, from, candidates, ncandidates, chosen);
 	fng_make_edges(inserter, from, chosen, nchosen, edges);
 	for (uint32 i = 0; i < nchosen; i++)
 		accepted |= chosen[i]->id == to->id;
@@ -268,6 +273,34 @@ reselect(FngInserter *inserter, uint8 level, FngPoint *from, FngPoint *to,
 	}
 	UnlockReleaseBuffer(buffer);
 	return accepted;
+}
+
+/*
+ * An edge may go only if one that stays leads to a node that leads to its
+ * target; so whatever the node reached before, it still reaches.  Protects the
+ * candidates of which that is not true and returns whether there are any.
+ * "to" is new to the node: nothing is lost if it is not taken.
+ */
+static bool
+protect_last_ways(FngPoint *candidates, uint32 ncandidates, uint32 to,
+				  FngPoint **chosen, uint32 nchosen)
+{
+	bool		any = false;
+
+	for (uint32 i = 0; i < ncandidates; i++)
+	{
+		bool		reached = candidates[i].id == to;
+
+		for (uint32 j = 0; j < nchosen && !reached; j++)
+		{
+			reached = chosen[j] == &candidates[i];
+			for (uint32 k = 0; k < chosen[j]->nedges && !reached; k++)
+				reached = chosen[j]->edges[k] == candidates[i].id;
+		}
+		if (!reached)
+			candidates[i].protect = any = true;
+	}
+	return any;
 }
 
 /* Remember which of the ids are not among the chosen. */
@@ -321,6 +354,7 @@ read_point(FngInserter *inserter, uint8 level, uint32 id, char *slot, FngPoint *
 {
 	const FngLayout *layout = &inserter->index->layout;
 	float	   *value;
+	uint32	   *edges;
 
 	if (!read_slot(inserter, level, id, slot))
 		return false;
@@ -331,5 +365,8 @@ read_point(FngInserter *inserter, uint8 level, uint32 id, char *slot, FngPoint *
 		fng_read_vector_chain(inserter->relation, FngSlotNode(slot)->vector, value,
 							  layout->vector_bytes, NULL);
 	fng_point_init(inserter, point, id, value, FngSlotNode(slot)->aux);
+	edges = palloc((layout->max_degree + layout->max_pending) * sizeof(uint32));
+	point->nedges = fng_slot_edge_ids(layout, slot, edges);
+	point->edges = edges;
 	return true;
 }
