@@ -136,7 +136,7 @@ build_pools_exact(GraphSpace *space, GraphPools *pools)
  * the first of their group get degree 0.
  */
 static void
-edges_to_rows(const GraphSpace *space, uint32_t nrows,
+edges_to_rows(GraphSpace *space, uint32_t nrows,
 			  const GraphEdges *nodes, GraphEdges *out)
 {
 	uint32_t	node;
@@ -152,6 +152,7 @@ edges_to_rows(const GraphSpace *space, uint32_t nrows,
 		out->degree[row] = nodes->degree[node];
 		for (i = 0; i < nodes->degree[node]; i++)
 			to[i] = space->rows[from[i]];
+		graph_work(space, 4 * out->max_degree);
 	}
 }
 

@@ -320,8 +320,11 @@ graph_connect(GraphSpace *space, const GraphParams *params,
 
 	graph_begin(space, GRAPH_PHASE_CONNECT, 2 * (uint64_t) n);
 	for (node = 0; node < n; node++)
+	{
 		for (i = 0; i < edges->degree[node]; i++)
 			st->in_degree[edges_of(st, node)[i]]++;
+		graph_work(space, 4 * edges->max_degree);
+	}
 
 	reach(st, entry, entry);
 	for (node = 0; node < n; node++)

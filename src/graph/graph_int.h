@@ -115,6 +115,7 @@ typedef struct GraphSelection
 	float	   *strength;		/* squared strength, see select.c */
 	uint32_t   *order;			/* candidates by increasing distance */
 	uint8_t    *taken;
+	uint32_t	ncore;			/* chosen before the relaxation */
 } GraphSelection;
 
 static inline uint32_t
@@ -159,6 +160,18 @@ graph_pool_worst(const GraphPools *pools, uint32_t node)
 	if (pools->count[node] < pools->capacity)
 		return INFINITY;
 	return graph_entry_dist(pool[pools->capacity - 1]);
+}
+
+static inline void
+graph_pool_prefetch(const GraphPools *pools, uint32_t node)
+{
+	const GraphEntry *pool = pools->entries + (size_t) node * pools->capacity;
+	uint32_t	i;
+
+	graph_prefetch(pools->count + node);
+	graph_prefetch(pool + pools->capacity - 1);
+	for (i = 0; i < pools->capacity; i += 8)
+		graph_prefetch(pool + i);
 }
 
 static inline const float *

@@ -354,6 +354,8 @@ graph_leaf_pairs(GraphSpace *space, const uint32_t *nodes,
 				uint32_t	nhits;
 				uint32_t	nfresh = 0;
 
+				if (i + j + 1 < m)
+					graph_pool_prefetch(pools, members[i + j + 1]);
 				nhits = graph_near(row, norms[i + j], norms,
 								   graph_pool_worst(pools, node), zeros, m,
 								   hits);

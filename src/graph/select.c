@@ -207,6 +207,7 @@ graph_selection_run(const GraphParams *params, GraphSelection *sel,
 		raise_strengths(sel, i, params->kappa, tau);
 	}
 
+	sel->ncore = n;
 	/* relax until full */
 	while (n < max_degree && n < sel->n && limit < params->relaxed_max)
 	{
