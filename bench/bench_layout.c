@@ -39,6 +39,8 @@
  *	pending		rows that the pending area must hold, 4
  *	head		1: m is a prefix of the coordinates as they are, not of the
  *				rotated ones; for sets whose coordinates are principal axes
+ *	windows		parts of the coordinates at which a node's coded ones may begin
+ *				(going on at the first after the last), by node, 1
  *	floor, pool, tau	of the graph
  *	longest		list size that is tried, 128
  *	curve		1: also a line per list size
@@ -257,7 +259,7 @@ set_option(const char *key, const char *value)
 		{"midlist", &opt.midlist}, {"width", &opt.width},
 		{"addbits", &opt.addbits}, {"head", &opt.head}, {"curve", &opt.curve},
 		{"longest", &opt.longest}, {"bound", &opt.bound},
-		{"pending", &opt.pending},
+		{"pending", &opt.pending}, {"windows", &opt.windows},
 		{"floor", &opt.graph.min_in_degree}, {"pool", &opt.graph.pool_size}
 	};
 	uint32_t	i;
@@ -311,6 +313,7 @@ main(int argc, char **argv)
 	opt.width = 1;
 	opt.addbits = 32;
 	opt.pending = 4;
+	opt.windows = 1;
 	opt.longest = 128;
 	graph_params_init(&opt.graph);
 	for (i = 4; i < argc; i++)
@@ -325,8 +328,10 @@ main(int argc, char **argv)
 		*value = '\0';
 		set_option(argv[i], value + 1);
 	}
-	if (opt.midlist < 1 || opt.midlist > MAX_SEEDS || opt.width < 1 || opt.width > 16)
-		die("midlist or width out of range");
+	if (opt.midlist < 1 || opt.midlist > MAX_SEEDS || opt.width < 1 || opt.width > 16 ||
+		opt.windows < 1 || opt.windows > MAX_WINDOWS)
+		die("midlist, width or windows out of range");
+
 	load_set(&set, argv[2], argv[3]);
 	init_search(&search, set.base.n);
 	print_head();

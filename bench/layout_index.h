@@ -28,6 +28,8 @@
 #define MAX_STEPS		1000
 #define MAX_DEGREE		256
 #define MAX_SEEDS		64
+#define MAX_WINDOWS		8
+#define MAX_DIM			8192
 
 typedef enum BenchMerge
 {
@@ -59,6 +61,7 @@ typedef struct BenchOptions
 	uint32_t	longest;
 	uint32_t	bound;
 	uint32_t	pending;
+	uint32_t	windows;
 	float		explore;
 	BenchMerge	merge;
 	GraphParams graph;
@@ -501,6 +504,23 @@ round_factors(float *add, uint32_t n)
 		add[i] = scale * half_to_float(half[i]);
 }
 
+/* The window of a node: of the coordinates that are the first to be coded. */
+static uint32_t
+window_of(uint32_t node)
+{
+	return (uint32_t) ((node * UINT64_C(0x9E3779B97F4A7C15)) >> 40) % opt.windows;
+}
+
+/* Turn coordinates so that the window comes first. */
+static void
+turn(const float *from, uint32_t dim, uint32_t window, float *to)
+{
+	uint32_t	shift = dim * window / opt.windows / CODE_DIM_ALIGN * CODE_DIM_ALIGN;
+
+	memcpy(to, from + shift, (dim - shift) * sizeof(float));
+	memcpy(to + dim - shift, from, shift * sizeof(float));
+}
+
 /* What fill_slot of buildwrite.c does for one node */
 static void
 encode_node(const BenchIndex *index, BenchLevel *level, uint32_t node)
@@ -510,19 +530,20 @@ encode_node(const BenchIndex *index, BenchLevel *level, uint32_t node)
 	size_t		at = (size_t) node * max;
 	size_t		row_bytes = code_row_bytes(params);
 	uint32_t	from = level->rows ? level->rows[node] : node;
-	const float *c = row_of(&index->points, from);
+	float		c[MAX_DIM];
+	float		o[MAX_DIM];
 	float		mul[MAX_DEGREE] = {0};
 	uint8_t		row[65536];
 	uint32_t	i;
 
+	turn(row_of(&index->points, from), params->rotdim, window_of(node), c);
 	for (i = 0; i < level->edges.degree[node]; i++)
 	{
 		uint32_t	to = level->edges.ids[at + i];
-		const float *o;
 		uint32_t	first = i / CODE_LANES * CODE_LANES;
 
 		to = level->rows ? level->rows[to] : to;
-		o = row_of(&index->points, to);
+		turn(row_of(&index->points, to), params->rotdim, window_of(node), o);
 		code_encode(params, CODE_L2, c, o, row, &level->add[at + i], &mul[i]);
 		if (opt.head)
 		{

@@ -36,7 +36,7 @@ typedef struct Candidate
 typedef struct BenchSearch
 {
 	const BenchIndex *index;
-	CodeQuery  *query;
+	CodeQuery  *query[MAX_WINDOWS];
 	CodeQuery  *top_query;
 	const float *exact;			/* the query as given */
 	candidate_heap heap;
@@ -141,7 +141,7 @@ score_node(BenchSearch *search, BenchLevel *level, uint32_t node, float base)
 		float		estimates[CODE_LANES];
 		uint32_t	i;
 
-		code_score_block(params, search->query,
+		code_score_block(params, search->query[window_of(node)],
 						 level->codes + (at + first) * code_row_bytes(params),
 						 lanes_of(max, first), scores);
 		code_estimate(n, base, level->scale[node], level->add + at + first,
@@ -303,11 +303,17 @@ static void
 run_search(BenchSearch *search, BenchIndex *index, uint32_t q, uint32_t longest)
 {
 	uint32_t	enough = longest + K - 1;
+	float		turned[MAX_DIM];
+	uint32_t	i;
 
 	search->exact = row_of(&index->set->queries, q);
 	search->hops = 0;
 	search->nscored = 0;
-	code_query_init(&index->params, row_of(&index->asked, q), search->query);
+	for (i = 0; i < opt.windows; i++)
+	{
+		turn(row_of(&index->asked, q), index->params.rotdim, i, turned);
+		code_query_init(&index->params, turned, search->query[i]);
+	}
 	enter_level(search);
 	seed_from_top(search, row_of(&index->set->asked, q));
 	if (index->mid.n > 0)
@@ -358,7 +364,8 @@ search_all(BenchSearch *search, BenchIndex *index, BenchCurve *curve)
 	uint32_t	i;
 
 	search->index = index;
-	search->query = allocate(code_query_size(&index->params));
+	for (i = 0; i < opt.windows; i++)
+		search->query[i] = allocate(code_query_size(&index->params));
 	if (opt.topbits != 32)
 		search->top_query = allocate(code_query_size(&index->top.params));
 	for (q = 0; q < nq; q++)
@@ -373,7 +380,8 @@ search_all(BenchSearch *search, BenchIndex *index, BenchCurve *curve)
 		curve->scored[i] /= nq;
 		curve->right[i] /= (double) nq * K;
 	}
-	free(search->query);
+	for (i = 0; i < opt.windows; i++)
+		free(search->query[i]);
 	free(search->top_query);
 	search->top_query = NULL;
 }
