@@ -75,3 +75,19 @@ RESET descartes.search_res_cnt;
 SELECT a.calibrated_search_res_cnt = b.calibrated_search_res_cnt AS same
 FROM descartes_index_stats('at_rest') a, descartes_index_stats('in_haste') b;
 DROP TABLE calibrated;
+
+-- levels between the base and the top, which only huge tables have by default
+SET descartes.debug_level_ratio = 2;
+CREATE TABLE levels (id int, e vector(4));
+INSERT INTO levels
+SELECT i, ARRAY[(i * 7919) % 1009, (i * 1047) % 1013, (i * 1297) % 1019, (i * 31) % 1021]::real[]::vector
+FROM generate_series(1, 5000) i;
+CREATE INDEX ON levels USING fng (e vector_l2_ops);
+RESET descartes.debug_level_ratio;
+SELECT levels FROM descartes_index_stats('levels_e_idx');
+INSERT INTO levels
+SELECT -i, ARRAY[(i * 613) % 1031, (i * 4001) % 1033, (i * 2003) % 1039, (i * 977) % 1049]::real[]::vector
+FROM generate_series(1, 500) i;
+SELECT descartes_index_check('levels_e_idx', true);
+SELECT descartes_index_recall('levels_e_idx', 200) > 0.99 AS recall;
+DROP TABLE levels;

@@ -4,7 +4,9 @@
  *	  CREATE INDEX: the levels and their graphs.
  *
  * Each level above the base is a random sample of the one below, by one ratio
- * for all, chosen so that the top holds about TOP_TARGET nodes.  The top is
+ * for all, chosen so that the top holds about TOP_TARGET nodes.  A level
+ * between costs more steps than it saves (measured in src/README), so there is
+ * none up to FNG_MAX_LEVEL_RATIO * TOP_TARGET rows.  The top is
  * scanned flat, so it has no edges.  Small tables have the base alone.
  *
  *-------------------------------------------------------------------------
@@ -75,7 +77,7 @@ choose_levels(FngBuild *build)
 		return;
 
 	ratio = Max(4.0, n / TOP_TARGET);
-	while (ratio > FNG_MAX_LEVEL_RATIO && nupper < FNG_MAX_LEVELS - 1)
+	while (ratio > descartes_debug_level_ratio && nupper < FNG_MAX_LEVELS - 1)
 		ratio = pow(n / TOP_TARGET, 1.0 / ++nupper);
 	build->meta.level_ratio = (uint32) rint(ratio);
 

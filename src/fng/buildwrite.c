@@ -159,6 +159,7 @@ fill_slot(FngBuild *build, uint32 l, uint32 row, char *slot, uint8 *rows)
 	uint32		nedges = level->edges.ids == NULL ? 0 : level->edges.degree[row];
 
 	node->flags = FNG_NODE_LIVE;
+	node->mark = FNG_NODE_MARK + l;
 	node->vector = InvalidBlockNumber;
 	node->aux = build->aux[base_row];
 	if (l == 0)

@@ -24,7 +24,7 @@
 #include "utils/rel.h"
 
 /* Bits per coordinate of the cached top level's codes. */
-#define TOP_BITS	8
+#define TOP_BITS	4
 
 typedef struct CacheEntry
 {

@@ -384,8 +384,8 @@ check_node_header(FngCheck *check, BlockNumber block, uint32 slot, uint8 level,
 	if (dead != (node->stamp != 0))
 		fng_check_corrupted(check, block, slot, "%s node has stamp " UINT64_FORMAT,
 							dead ? "dead" : "live", node->stamp);
-	if (node->unused != 0)
-		fng_check_corrupted(check, block, slot, "unused bytes are %08X", node->unused);
+	if (node->mark != FNG_NODE_MARK + level)
+		fng_check_corrupted(check, block, slot, "mark is %08X", node->mark);
 	if (ItemPointerIsValid(&node->tid))
 	{
 		if (dead || level > 0)

@@ -35,7 +35,7 @@
 #define FULL_READ_EVERY		16
 
 /* The hardware goes on by itself after so many consecutive lines. */
-#define PREFETCH_LINES		8
+#define PREFETCH_LINES		16
 
 /* Margin of the bound, in spreads of the near list. */
 #define BOUND_SLACK			0.25f
@@ -267,12 +267,12 @@ lock_node(FngSearch *search, uint32 id, Buffer *buffer, char **slot,
 		BlockNumber chain;
 
 		LockBuffer(*buffer, BUFFER_LOCK_SHARE);
-		if (!fng_node_usable(layout, page, FngIdSlot(layout, id), search->level))
+		*slot = FngPageSlot(layout, page, FngIdSlot(layout, id));
+		if (!fng_slot_usable(*slot, search->level))
 		{
 			UnlockReleaseBuffer(*buffer);
 			return false;
 		}
-		*slot = FngPageSlot(layout, page, FngIdSlot(layout, id));
 		if (layout->vector_inline)
 			*value = FngSlotVector(layout, *slot);
 		else

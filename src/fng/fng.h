@@ -178,7 +178,7 @@ typedef struct FngNodeData
 	uint16		version;		/* raised with every change of the edges */
 	uint8		degree;			/* edges in the blocks */
 	uint8		npending;		/* pending rows */
-	uint32		unused;
+	uint32		mark;			/* FNG_NODE_MARK + level */
 } FngNodeData;
 
 typedef FngNodeData *FngNode;
@@ -188,6 +188,12 @@ StaticAssertDecl(offsetof(FngNodeData, link) == 16, "fng node header is packed")
 
 #define FNG_NODE_LIVE		0x0001
 #define FNG_NODE_DEAD		0x0002
+
+/*
+ * A slot in use says so itself, and of which level it is, so that a search
+ * that follows an edge need not look at the page's own header.
+ */
+#define FNG_NODE_MARK		0x464e4400U /* "FND" */
 
 /* A pending row's fixed part; the code follows. */
 typedef struct FngPendingData
@@ -242,7 +248,10 @@ typedef FngVectorPageData *FngVectorPage;
 
 /* A top level of at most so many nodes is scanned flat. */
 #define FNG_TOP_NODES		1024
-#define FNG_MAX_LEVEL_RATIO	64
+#define FNG_MAX_LEVEL_RATIO	4096
+
+/* Of the inserts into an index that was built without rows. */
+#define FNG_DEFAULT_LEVEL_RATIO	64
 
 /* search_res_cnt of an index that was built without rows to calibrate on. */
 #define FNG_UNCALIBRATED_LIST_SIZE	64
@@ -344,6 +353,19 @@ typedef struct FngIndex
 #define FngIdSlot(layout, id)		((id) % (layout)->slots_per_page)
 #define FngMakeId(layout, block, slot) \
 	((uint32) (block) * (layout)->slots_per_page + (slot))
+
+/*
+ * Is a slot one that navigates, of this level?  An id that an edge gives leads
+ * to a page of nodes, since no page changes its kind.
+ */
+static inline bool
+fng_slot_usable(const void *slot, uint8 level)
+{
+	const FngNodeData *node = (const FngNodeData *) slot;
+
+	return node->mark == FNG_NODE_MARK + level &&
+		(node->flags & (FNG_NODE_LIVE | FNG_NODE_DEAD)) != 0;
+}
 
 /* The block of lane i within the code area, and its number of lanes. */
 static inline uint32
@@ -449,6 +471,7 @@ typedef struct FngFound
 /* handler.c */
 extern void fng_init(void);
 extern int	descartes_search_res_cnt;
+extern int	descartes_debug_level_ratio;
 extern double descartes_search_explore_factor;
 
 /* options.c */

@@ -20,6 +20,7 @@
 
 /* Settings */
 int			descartes_search_res_cnt = 0;
+int			descartes_debug_level_ratio = FNG_MAX_LEVEL_RATIO;
 double		descartes_search_explore_factor = 0.0;
 
 #define FNG_MAX_SEARCH_RES_CNT		1000000
@@ -187,6 +188,13 @@ fng_init(void)
 							&descartes_search_res_cnt,
 							0, 0, FNG_MAX_SEARCH_RES_CNT,
 							PGC_USERSET, GUC_EXPLAIN,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("descartes.debug_level_ratio",
+							"Sets how many nodes of a level one above may stand for, at most.",
+							"For tests: small tables get levels between the base and the top.",
+							&descartes_debug_level_ratio,
+							FNG_MAX_LEVEL_RATIO, 2, FNG_MAX_LEVEL_RATIO,
+							PGC_USERSET, GUC_NOT_IN_SAMPLE,
 							NULL, NULL, NULL);
 
 	DefineCustomRealVariable("descartes.search_explore_factor",

@@ -38,8 +38,9 @@ static bool try_base_page(FngInserter *inserter, BlockNumber block, Buffer *buff
 						  uint32 *slot);
 static bool find_free_slot(const FngLayout *layout, Page page, uint32 *slot);
 static uint32 new_id(FngInserter *inserter, Buffer buffer, uint32 slot);
-static char *make_image(FngInserter *inserter, FngPoint *point, ItemPointer tid,
-						uint32 link, FngPoint **chosen, uint32 nchosen);
+static char *make_image(FngInserter *inserter, uint8 level, FngPoint *point,
+						ItemPointer tid, uint32 link, FngPoint **chosen,
+						uint32 nchosen);
 
 /*
  * aminsert.  The inserter is kept for the statement.
@@ -175,7 +176,7 @@ insert_first(FngInserter *inserter, FngPoint *point, ItemPointer tid)
 		return false;
 	}
 	(void) place_base(inserter,
-					  make_image(inserter, point, tid, InvalidBlockNumber, NULL, 0),
+					  make_image(inserter, 0, point, tid, InvalidBlockNumber, NULL, 0),
 					  point->value, buffer);
 	UnlockReleaseBuffer(buffer);
 	return true;
@@ -235,7 +236,7 @@ insert_at_level(FngInserter *inserter, uint8 level, FngPoint *point,
 		fng_point_init(inserter, &candidates[i], visits[i].id, visits[i].value, visits[i].aux);
 	nchosen = fng_choose_edges(inserter, point, candidates, nvisits, chosen);
 
-	image = make_image(inserter, point, tid, down, chosen, nchosen);
+	image = make_image(inserter, level, point, tid, down, chosen, nchosen);
 	point->id = level == 0 ? place_base(inserter, image, point->value, InvalidBuffer) :
 		place_upper(inserter, level, image, point->value);
 
@@ -278,7 +279,7 @@ promote(FngInserter *inserter, FngPoint *point)
 		if (is_top)
 		{
 			place_upper(inserter, level,
-						make_image(inserter, &upper, NULL, down, NULL, 0), upper.value);
+						make_image(inserter, level, &upper, NULL, down, NULL, 0), upper.value);
 			return;
 		}
 		nvisits = fng_search_collect(inserter->search, upper.value, upper.aux, level,
@@ -475,8 +476,8 @@ new_id(FngInserter *inserter, Buffer buffer, uint32 slot)
  * one level down.
  */
 static char *
-make_image(FngInserter *inserter, FngPoint *point, ItemPointer tid, uint32 link,
-		   FngPoint **chosen, uint32 nchosen)
+make_image(FngInserter *inserter, uint8 level, FngPoint *point, ItemPointer tid,
+		   uint32 link, FngPoint **chosen, uint32 nchosen)
 {
 	const FngLayout *layout = &inserter->index->layout;
 	char	   *image = palloc0(layout->slot_size);
@@ -488,6 +489,7 @@ make_image(FngInserter *inserter, FngPoint *point, ItemPointer tid, uint32 link,
 	else
 		ItemPointerSetInvalid(&node->tid);
 	node->flags = FNG_NODE_LIVE;
+	node->mark = FNG_NODE_MARK + level;
 	node->link = link;
 	node->vector = InvalidBlockNumber;
 	node->aux = point->aux;

@@ -65,7 +65,7 @@ fng_meta_init(FngMetaPageData *meta, Relation index, const FngOpclass *opclass)
 	meta->stored_search_res_cnt = options->search_res_cnt;
 	meta->ip_norm = 1;
 	meta->centre = InvalidBlockNumber;
-	meta->level_ratio = FNG_MAX_LEVEL_RATIO;
+	meta->level_ratio = FNG_DEFAULT_LEVEL_RATIO;
 	meta->entry = FNG_NO_ID;
 	for (int i = 0; i < FNG_MAX_LEVELS; i++)
 		meta->level_head[i] = InvalidBlockNumber;

@@ -37,8 +37,8 @@ fng_encode_factors(const float *mul, uint32 n, uint16 *out)
 
 /*
  * True if the page, which the caller has locked, holds nodes of the level and
- * the slot is one that navigates.  A stale id may lead anywhere, so
- * everything is checked here.
+ * the slot is one that navigates.  For those who walk all pages: bytes of a
+ * page of another kind may look like anything.
  */
 bool
 fng_node_usable(const FngLayout *layout, Page page, uint32 slot, uint8 level)
@@ -51,8 +51,7 @@ fng_node_usable(const FngLayout *layout, Page page, uint32 slot, uint8 level)
 	if (opaque->page_id != FNG_PAGE_ID || opaque->kind != FNG_PAGE_NODE ||
 		opaque->level != level || slot >= layout->slots_per_page)
 		return false;
-	return (FngSlotNode(FngPageSlot(layout, page, slot))->flags &
-			(FNG_NODE_LIVE | FNG_NODE_DEAD)) != 0;
+	return fng_slot_usable(FngPageSlot(layout, page, slot), level);
 }
 
 /*

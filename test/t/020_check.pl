@@ -28,7 +28,7 @@ use constant {
 # fng.h.
 my %special = (next => 0, owner => 4, kind => 8, level => 9, version => 12, page_id => 14);
 my %node = (stamp => 0, tid => 8, flags => 14, link => 16, vector => 20, mul_scale => 24,
-	aux => 28, degree => 34, npending => 35, unused => 36, ids => 40);
+	aux => 28, degree => 34, npending => 35, mark => 36, ids => 40);
 my %meta = (magic => 0, dim => 8, metric => 12, code_dim => 16, bits => 24, max_degree => 26,
 	slot_size => 32, nlevels => 72, entry => 80, top_nodes => 88, level_head => 92, null_head => 124);
 
@@ -288,6 +288,8 @@ my @damages = (
 			($other) = grep { my $id = $_[0]->id($_); !grep { $_ == $id } @ids, $_[0]->id($slot) } ($_[0]->slots)[300 .. 400];
 			$_[0]->put($slot + $node{ids}, 'V', $_[0]->id($other)) },
 		qr/edge to node \d+ /],
+	[plain => 'mark of a node', sub { $_[0]->put(($_[0]->slots)[5] + $node{mark}, 'V', 3) },
+		qr/mark is 00000003|no node/],
 	[plain => 'unused lane', sub { $_[0]->put(($_[0]->slots(1))[5] + $node{ids} + 4, 'V', 3) },
 		qr/unused lane/],
 	[plain => 'factor NaN', sub { $_[0]->put(($_[0]->slots)[5] + $_[0]{layout}{add}, 'V', 0x7FC00000) },
