@@ -169,6 +169,7 @@ build_distinct(GraphSpace *space, const GraphParams *params, uint32_t nrows,
 	GraphPools	pools;
 	GraphEdges	first;
 	GraphEdges	second;
+	uint32_t   *far;
 
 	pools.capacity = GRAPH_MIN(params->pool_size, n - 1);
 	pools.entries = graph_alloc(host, (size_t) n * pools.capacity,
@@ -188,7 +189,10 @@ build_distinct(GraphSpace *space, const GraphParams *params, uint32_t nrows,
 	second.ids = graph_alloc(host, (size_t) n * second.max_degree,
 							 sizeof(uint32_t));
 	second.degree = graph_alloc(host, n, sizeof(uint16_t));
-	graph_reselect(space, params, &pools, &first, &second);
+	far = graph_alloc(host, (size_t) n * GRAPH_FAR, sizeof(uint32_t));
+	graph_far_candidates(space, params->seed, far);
+	graph_reselect(space, params, &pools, far, &first, &second);
+	graph_release(host, far);
 	graph_release(host, pools.count);
 	graph_release(host, pools.entries);
 	edges_to_rows(space, nrows, &second, edges);
@@ -259,7 +263,8 @@ graph_build_memory(uint32_t n, uint32_t dim, const GraphParams *params)
 	size_t		neighbours = GRAPH_MAX(graph_partition_memory(n, dim) +
 									   (size_t) n * 2 * sizeof(uint32_t),
 									   graph_nn_descent_memory(n, dim));
-	size_t		reselect = graph_reselect_memory(n, dim, params);
+	size_t		reselect = graph_reselect_memory(n, dim, params) +
+	graph_far_memory(n, dim);
 	size_t		connect = (size_t) n * 5 * sizeof(uint32_t);
 	size_t		equal = (size_t) n * 4 * sizeof(uint64_t);
 

@@ -93,6 +93,9 @@ typedef struct GraphSet
 /* Largest number of fresh entries of one merge */
 #define GRAPH_FRESH_MAX		2048
 
+/* Candidates for long edges per node (far.c) */
+#define GRAPH_FAR			8
+
 /* Nodes whose k nearest neighbours are known (controls.c) */
 #define GRAPH_CONTROLS		96
 #define GRAPH_CONTROL_K		32
@@ -304,9 +307,14 @@ extern uint32_t graph_selection_run(const GraphParams *params,
 extern void graph_select_pools(GraphSpace *space, const GraphParams *params,
 							   const GraphPools *pools, GraphEdges *edges);
 
+/* far.c */
+extern void graph_far_candidates(GraphSpace *space, uint64_t seed,
+								 uint32_t *far);
+extern size_t graph_far_memory(uint32_t n, uint32_t dim);
+
 /* reverse.c */
 extern void graph_reselect(GraphSpace *space, const GraphParams *params,
-						   const GraphPools *pools,
+						   const GraphPools *pools, const uint32_t *far,
 						   const GraphEdges *before, GraphEdges *after);
 extern size_t graph_reselect_memory(uint32_t n, uint32_t dim,
 									const GraphParams *params);

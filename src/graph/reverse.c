@@ -6,7 +6,8 @@
  * A node that many others selected should lead back to some of them.  The
  * edges of the first selection are reversed by counting sort, one range of
  * targets after another so that memory stays bounded, and each node selects
- * again from its edges, the nodes that selected it and the rest of its pool.
+ * again from its edges, the nodes that selected it, candidates for long edges
+ * (far.c) and the rest of its pool.
  *
  * A relaxed edge u -> i is redundant if a selected j leads to i indeed (i is
  * among the first selection of j) and j is nearer to i than u is: the detour
@@ -32,6 +33,7 @@ typedef struct Reselect
 	GraphSpace *space;
 	const GraphParams *params;
 	const GraphPools *pools;
+	const uint32_t *far;		/* n x GRAPH_FAR */
 	const GraphEdges *before;
 	GraphEdges *after;
 	uint32_t   *in_degree;
@@ -99,8 +101,8 @@ reverse_range(Reselect *st, uint32_t first, uint32_t end)
 }
 
 /*
- * Candidates of a node: its edges, the nearest of the nodes that selected
- * it, then the rest of its pool, up to the limit.  Fills st->nodes and
+ * Candidates of a node: its edges, nodes that selected it, those for long
+ * edges, then the rest of its pool, up to the limit.  Fills st->nodes and
  * returns their number.
  */
 static uint32_t
@@ -111,6 +113,7 @@ collect_candidates(Reselect *st, uint32_t node,
 	const uint32_t *ids = edges->ids + (size_t) node * edges->max_degree;
 	const GraphEntry *pool = st->pools->entries +
 	(size_t) node * st->pools->capacity;
+	const uint32_t *far = st->far + (size_t) node * GRAPH_FAR;
 	uint32_t	n = 0;
 	uint32_t	stride = 1;
 	uint32_t	i;
@@ -124,6 +127,9 @@ collect_candidates(Reselect *st, uint32_t node,
 	for (i = 0; i < nreverse && n < st->limit; i += stride)
 		if (graph_set_add(st->set, reverse[i]))
 			st->nodes[n++] = reverse[i];
+	for (i = 0; i < GRAPH_FAR && n < st->limit; i++)
+		if (far[i] != node && graph_set_add(st->set, far[i]))
+			st->nodes[n++] = far[i];
 	for (i = 0; i < st->pools->count[node] && n < st->limit; i++)
 		if (graph_set_add(st->set, graph_entry_node(pool[i])))
 			st->nodes[n++] = graph_entry_node(pool[i]);
@@ -262,7 +268,7 @@ reselect_node(Reselect *st, uint32_t node,
  */
 void
 graph_reselect(GraphSpace *space, const GraphParams *params,
-			   const GraphPools *pools,
+			   const GraphPools *pools, const uint32_t *far,
 			   const GraphEdges *before, GraphEdges *after)
 {
 	const GraphHost *host = space->host;
@@ -277,6 +283,7 @@ graph_reselect(GraphSpace *space, const GraphParams *params,
 	st->space = space;
 	st->params = params;
 	st->pools = pools;
+	st->far = far;
 	st->before = before;
 	st->after = after;
 	st->limit = reselect_limit(params);
