@@ -94,9 +94,9 @@ install_server()
 	if ! version=$(newest_offered); then
 		# An old release, such as Ubuntu 22.04: the PostgreSQL project's own
 		# packages, set up by the script that the distribution ships for that.
-		echo "No PostgreSQL $oldest_server to $newest_server in the package lists: adding apt.postgresql.org."
+		echo "No PostgreSQL $oldest_server to $newest_server in the package lists: adding the PostgreSQL project's."
 		apt install --no-install-recommends postgresql-common ca-certificates
-		as_root /usr/share/postgresql-common/pgdg/apt.postgresql.org.sh -y </dev/null
+		as_root /usr/share/postgresql-common/pgdg/apt*.sh -y </dev/null
 		version=$(newest_offered) || die "no PostgreSQL $oldest_server to $newest_server to install"
 	fi
 
