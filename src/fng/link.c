@@ -156,7 +156,8 @@ rotate_point(FngInserter *inserter, FngPoint *point)
 /*
  * Add the edge from -> to, where "to" is in its slot already.  Returns false
  * if the node prefers its other edges (not with force), is no more, or is
- * changed by others again and again.  Idempotent: an edge that exists stays as it is.  Locks one page at a time.
+ * changed by others again and again.  Idempotent: an edge that exists stays as
+ * it is.  Locks one page at a time.
  */
 bool
 fng_link_back(FngInserter *inserter, uint8 level, FngPoint *from, FngPoint *to,
@@ -276,9 +277,9 @@ reselect(FngInserter *inserter, uint8 level, FngPoint *from, FngPoint *to,
 }
 
 /*
- * An edge may go only if one that stays leads to a node that leads to its
- * target; so whatever the node reached before, it still reaches.  Protects the
- * candidates of which that is not true and returns whether there are any.
+ * An edge should go only if one that stays leads to a node that leads to its
+ * target.  Protects the candidates of which that is not true and returns
+ * whether there are any.  No guarantee: others change their edges meanwhile.
  * "to" is new to the node: nothing is lost if it is not taken.
  */
 static bool

@@ -6,8 +6,9 @@
  *
  * Queries are the vectors of nodes drawn at random.  Each is kept out of its
  * own answer and out of the search's way: its edges lead straight to the
- * answer, and a query from outside has none.  One pass over all pages gives the true distance of the k-th
- * nearest; an answer counts as right if it is at most that far.
+ * answer, and a query from outside has none.  One pass over all pages gives
+ * the true distance of the k-th nearest; an answer counts as right if it is at
+ * most that far.
  *
  *-------------------------------------------------------------------------
  */
