@@ -84,7 +84,10 @@ typedef struct GraphEdges
  * Build one layer: approximate neighbours, adaptive selection, reverse edges,
  * re-selection, redundancy elimination, connectivity from the entry and the
  * in-degree floor.  The caller allocates edges; *entry becomes the row
- * nearest the mean.  n >= 1.
+ * nearest the mean.  1 <= n < 2^31.
+ *
+ * Same data, seed and SIMD level: same graph.  Rows of any finite magnitude
+ * are fine, and equal rows, any number of them.
  */
 extern void graph_build_layer(const GraphVectors *vectors,
 							  const GraphParams *params,
@@ -105,7 +108,8 @@ extern size_t graph_build_memory(uint32_t n, uint32_t dim,
  * indexes into the candidates, ordered strict core first.  protect may be
  * NULL; protect[i] = true keeps candidate i whatever the rule says.
  * Identical candidates (distance 0 between them) never crowd out others in
- * the core.  scratch has graph_select_scratch(ncand, max_degree) bytes.
+ * the core.  scratch has graph_select_scratch(ncand, max_degree) bytes, for
+ * ncand no larger than said there; palloc's alignment will do.
  * Returns the number chosen; at least 1 if ncand >= 1.
  */
 extern size_t graph_select_scratch(uint32_t ncand, uint32_t max_degree);

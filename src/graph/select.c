@@ -39,6 +39,9 @@
 /* Rows of one block of the matrix of pairs */
 #define SELECT_BLOCK	32
 
+/* Dimensions at a time when rows are not gathered whole */
+#define SELECT_SLICE	256
+
 /*
  * Memory for selecting from ncand candidates (see graph_selection_init).
  */
@@ -227,14 +230,104 @@ graph_selection_run(const GraphParams *params, GraphSelection *sel,
 }
 
 /*
- * Scratch of graph_select, in bytes.  The dimension is not known here: rows
- * are compared by pairs, without copies.
+ * Scratch of graph_select, in bytes: what a selection takes, a slice of the
+ * candidates and a block of products.
  */
 size_t
 graph_select_scratch(uint32_t ncand, uint32_t max_degree)
 {
+	size_t		ld = graph_align(GRAPH_MAX(ncand, 1));
+
 	(void) max_degree;
-	return graph_selection_size(ncand);
+	return graph_selection_size(ncand) +
+		(ld * SELECT_SLICE + SELECT_BLOCK * ld) * sizeof(float);
+}
+
+/*
+ * A power of two that brings the candidates' coordinates near 1, so that
+ * squares neither overflow nor vanish.
+ */
+static float
+candidates_scale(uint32_t dim, uint32_t ncand, const float *const *vectors)
+{
+	float		largest = 0.0f;
+	int			exponent;
+	uint32_t	i;
+	uint32_t	k;
+
+	for (i = 0; i < ncand; i++)
+		for (k = 0; k < dim; k++)
+		{
+			float		magnitude = fabsf(vectors[i][k]);
+
+			largest = magnitude > largest ? magnitude : largest;
+		}
+	if (largest == 0.0f)
+		return 1.0f;
+	frexpf(largest, &exponent);
+	exponent = GRAPH_MIN(GRAPH_MAX(-exponent, -126), 126);
+	return ldexpf(1.0f, exponent);
+}
+
+/*
+ * Squared distances between all candidates, scaled.  The products are summed
+ * over slices of the dimensions, relative to the nearest candidate; scratch
+ * holds a slice and a block of products.
+ */
+static void
+candidates_pairs(GraphSelection *sel, uint32_t dim,
+				 const float *const *vectors, float scale, float *scratch)
+{
+	const DistanceKernels *kernels = distance_kernels();
+	float	   *slice = scratch;
+	float	   *products = slice + sel->ld * SELECT_SLICE;
+	uint32_t	n = sel->n;
+	size_t		ld = sel->ld;
+	uint32_t	from;
+	uint32_t	i;
+	uint32_t	j;
+	uint32_t	k;
+
+	for (i = 0; i < n; i++)
+		memset(sel->pair + i * ld, 0, ld * sizeof(float));
+	for (from = 0; from < dim; from += SELECT_SLICE)
+	{
+		uint32_t	width = GRAPH_MIN(SELECT_SLICE, dim - from);
+
+		for (i = 0; i < n; i++)
+			for (k = 0; k < width; k++)
+				slice[i * SELECT_SLICE + k] = vectors[i][from + k] * scale -
+					vectors[0][from + k] * scale;
+		for (i = 0; i < n; i += SELECT_BLOCK)
+		{
+			uint32_t	m = GRAPH_MIN(SELECT_BLOCK, n - i);
+
+			kernels->dot_tile(width, slice + i * SELECT_SLICE, SELECT_SLICE, m,
+							  slice + i * SELECT_SLICE, SELECT_SLICE, n - i,
+							  products, ld);
+			for (j = 0; j < m; j++)
+				for (k = 0; k < n - i; k++)
+					sel->pair[(i + j) * ld + i + k] += products[j * ld + k];
+		}
+	}
+
+	/* the diagonal holds the norms; it is read before it is overwritten */
+	for (i = 0; i < n; i++)
+	{
+		float		norm = sel->pair[i * ld + i];
+
+		for (j = i + 1; j < n; j++)
+		{
+			float		d = (norm + sel->pair[j * ld + j]) -
+			2.0f * sel->pair[i * ld + j];
+
+			sel->pair[i * ld + j] = d > 0.0f ? d : 0.0f;
+			sel->pair[j * ld + i] = sel->pair[i * ld + j];
+		}
+		sel->pair[i * ld + i] = 0.0f;
+		for (j = n; j < ld; j++)
+			sel->pair[i * ld + j] = 1.0f;
+	}
 }
 
 /*
@@ -246,31 +339,24 @@ graph_select(const GraphParams *params, uint32_t dim,
 			 const float *dist, const bool *protect,
 			 uint32_t *chosen, void *scratch)
 {
-	const DistanceKernels *kernels = distance_kernels();
 	GraphSelection sel;
+	float		scale;
 	uint32_t	i;
-	uint32_t	j;
 
 	if (ncand == 0)
 		return 0;
 	graph_selection_init(&sel, ncand, scratch);
+	scale = candidates_scale(dim, ncand, vectors);
+	candidates_pairs(&sel, dim, vectors, scale,
+					 (float *) ((char *) scratch +
+								graph_selection_size(ncand)));
 	for (i = 0; i < ncand; i++)
 	{
-		sel.dist[i] = sqrtf(dist[i]);
+		sel.dist[i] = sqrtf(dist[i]) * scale;
 		sel.order[i] = i;
-		sel.pair[i * sel.ld + i] = 0.0f;
-		for (j = 0; j < i; j++)
-		{
-			float		d = kernels->l2_squared(dim, vectors[i], vectors[j]);
-
-			sel.pair[i * sel.ld + j] = d;
-			sel.pair[j * sel.ld + i] = d;
-		}
-		for (j = ncand; j < sel.ld; j++)
-			sel.pair[i * sel.ld + j] = 1.0f;
 	}
-	for (j = ncand; j < sel.ld; j++)
-		sel.dist[j] = 0.0f;
+	for (; i < sel.ld; i++)
+		sel.dist[i] = 0.0f;
 	return graph_selection_run(params, &sel, (const uint8_t *) protect,
 							   params->max_degree, chosen);
 }

@@ -667,6 +667,17 @@ test_interrupted(void)
 	end_group("the host may leave at any interrupt");
 }
 
+static double
+squared(const float *a, const float *b, uint32_t dim)
+{
+	double		sum = 0.0;
+	uint32_t	i;
+
+	for (i = 0; i < dim; i++)
+		sum += ((double) a[i] - b[i]) * ((double) a[i] - b[i]);
+	return sum;
+}
+
 /*
  * graph_select against the definition of the strict core.
  */
@@ -790,6 +801,87 @@ test_select(void)
 	end_group("selection for one node");
 }
 
+/*
+ * The strict core at other dimensions and magnitudes, and far from the
+ * origin, against sums in double.
+ */
+static void
+test_select_magnitudes(void)
+{
+	enum
+	{
+		NCAND = 70
+	};
+	static const uint32_t dims[] = {1, 16, 255, 257, 700};
+	static const double factors[] = {1e-17, 1.0, 1e17};
+	uint32_t	wrong = 0;
+	uint32_t	f;
+	uint32_t	d;
+
+	begin_group();
+	for (d = 0; d < sizeof(dims) / sizeof(dims[0]); d++)
+		for (f = 0; f < sizeof(factors) / sizeof(factors[0]); f++)
+		{
+			GraphParams params;
+			GraphVectors v = make_data(DATA_NORMAL, NCAND + 1, dims[d]);
+			const float *vectors[NCAND];
+			float		dist[NCAND];
+			uint32_t	chosen[NCAND];
+			uint32_t	core[NCAND];
+			uint32_t	ncore = 0;
+			uint32_t	n;
+			uint32_t	i;
+			uint32_t	k;
+			void	   *scratch = malloc(graph_select_scratch(NCAND, NCAND));
+
+			for (i = 0; i <= NCAND; i++)
+				for (k = 0; k < dims[d]; k++)
+				{
+					float	   *x = (float *) v.data + i * v.stride + k;
+
+					*x = (float) ((100.0 + *x) * factors[f]);
+				}
+			for (i = 0; i < NCAND; i++)
+			{
+				const float *row = v.data + i * v.stride;
+				double		sum = squared(v.data + NCAND * v.stride, row,
+										  dims[d]);
+
+				for (k = i; k > 0 && dist[k - 1] > (float) sum; k--)
+				{
+					dist[k] = dist[k - 1];
+					vectors[k] = vectors[k - 1];
+				}
+				dist[k] = (float) sum;
+				vectors[k] = row;
+			}
+			for (i = 0; i < NCAND; i++)
+			{
+				for (k = 0; k < ncore; k++)
+					if (squared(vectors[i], vectors[core[k]], dims[d]) <
+						dist[i])
+						break;
+				if (k == ncore)
+					core[ncore++] = i;
+			}
+			graph_params_init(&params);
+			params.max_degree = 64;
+			params.tau = 0.0f;
+			params.relaxed_max = params.strict;
+			n = graph_select(&params, dims[d], NCAND, vectors, dist, NULL,
+							 chosen, scratch);
+			/* rounding may decide a tie otherwise */
+			wrong += n != ncore || memcmp(chosen, core, n * sizeof(uint32_t));
+			check(n + 2 >= ncore && n <= ncore + 2,
+				  "dim %u factor %g: core of %u, expected %u", dims[d],
+				  factors[f], n, ncore);
+			free(scratch);
+			free((float *) v.data);
+		}
+	check(wrong <= 1, "%u cores differ", wrong);
+	end_group("selection at all magnitudes");
+}
+
 static void
 test_reorder(void)
 {
@@ -869,6 +961,7 @@ main(void)
 	test_determinism();
 	test_interrupted();
 	test_select();
+	test_select_magnitudes();
 	test_reorder();
 	test_central_row();
 	return finish();
