@@ -44,10 +44,14 @@ CREATE TABLE huge_norms (id int, e vector(2));
 INSERT INTO huge_norms VALUES (1, '[3e38,3e38]'), (2, '[1,1]'), (3, '[-3e38,2]'), (4, '[1e-38,1e-38]');
 CREATE INDEX ON huge_norms USING fng (e vector_cosine_ops);
 CREATE INDEX ON huge_norms USING fng (e vector_ip_ops);
+CREATE INDEX ON huge_norms USING fng (e vector_l2_ops);
+INSERT INTO huge_norms VALUES (5, '[-3e38,-3e38]'), (6, '[3e38,-3e38]'), (7, '[2,3]');
+SELECT descartes_index_check('huge_norms_e_idx2', true);
 SELECT descartes_index_check('huge_norms_e_idx', true), descartes_index_check('huge_norms_e_idx1', true);
 SET enable_seqscan = off;
 SELECT count(DISTINCT id) FROM (SELECT id FROM huge_norms ORDER BY e <#> '[1,1]') t;
 SELECT count(DISTINCT id) FROM (SELECT id FROM huge_norms ORDER BY e <=> '[1,1]') t;
+SELECT count(DISTINCT id) FROM (SELECT id FROM huge_norms ORDER BY e <-> '[1,1]') t;
 RESET enable_seqscan;
 DROP TABLE huge_norms;
 

@@ -13,6 +13,8 @@
  */
 #include "postgres.h"
 
+#include <float.h>
+
 #include "insert.h"
 #include "miscadmin.h"
 #include "utils/rel.h"
@@ -87,8 +89,13 @@ fng_choose_edges(FngInserter *inserter, FngPoint *node, FngPoint *candidates,
 	indexes = palloc(layout->max_degree * sizeof(uint32));
 
 	for (uint32 i = 0; i < ncandidates; i++)
-		candidates[i].dist = kernels->l2_squared(layout->code.dim, node->coded,
-												 candidates[i].coded);
+	{
+		float		squared = kernels->l2_squared(layout->code.dim, node->coded,
+												  candidates[i].coded);
+
+		/* selection wants numbers, however far */
+		candidates[i].dist = squared < FLT_MAX ? squared : FLT_MAX;
+	}
 	qsort(candidates, ncandidates, sizeof(FngPoint), compare_points);
 	for (uint32 i = 0; i < ncandidates; i++)
 	{
