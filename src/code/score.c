@@ -10,19 +10,6 @@
  */
 #include "score.h"
 
-#ifdef SIMD_X86_64
-/* Asking the CPU takes microseconds on a virtual machine: ask once. */
-static bool
-has_vnni(void)
-{
-	static int	answer = -1;
-
-	if (answer < 0)
-		answer = simd_has_avx512_vnni();
-	return answer > 0;
-}
-#endif
-
 static const CodeScorer *
 active_scorer(void)
 {
@@ -32,7 +19,7 @@ active_scorer(void)
 		case SIMD_AVX2:
 			return &code_scorer_avx2;
 		case SIMD_AVX512:
-			if (has_vnni())
+			if (simd_has_avx512_vnni())
 				return &code_scorer_avx512_vnni;
 			return &code_scorer_avx512;
 #endif

@@ -24,7 +24,6 @@
 #define MAX_ROUNDS		4
 
 static bool find_or_link(FngInserter *inserter, uint32 id, float *value, float aux);
-static float read_node(FngInserter *inserter, uint32 id, float *value);
 
 void
 fng_make_findable(FngBuild *build)
@@ -54,10 +53,13 @@ fng_make_findable(FngBuild *build)
 		for (uint32 i = 0; i < nmissing; i++)
 		{
 			MemoryContext old = MemoryContextSwitchTo(inserter->row_context);
-			float		aux = read_node(inserter, missing[i], value);
+			FngNodeData node;
 
 			CHECK_FOR_INTERRUPTS();
-			if (!find_or_link(inserter, missing[i], value, aux))
+			if (!fng_read_base_node(build->index, layout, missing[i], &node, value))
+				elog(ERROR, "node %u vanished during the build of index \"%s\"",
+					 missing[i], RelationGetRelationName(build->index));
+			if (!find_or_link(inserter, missing[i], value, node.aux))
 				missing[left++] = missing[i];
 			MemoryContextSwitchTo(old);
 			MemoryContextReset(inserter->row_context);
@@ -105,26 +107,4 @@ find_or_link(FngInserter *inserter, uint32 id, float *value, float aux)
 	fng_point_init(inserter, &to, id, value, aux);
 	(void) fng_link_back(inserter, 0, &from, &to, true);
 	return false;
-}
-
-/* Read a node's vector; returns its aux. */
-static float
-read_node(FngInserter *inserter, uint32 id, float *value)
-{
-	const FngLayout *layout = &inserter->index->layout;
-	Buffer		buffer = ReadBuffer(inserter->relation, FngIdBlock(layout, id));
-	const char *slot;
-	BlockNumber chain;
-	float		aux;
-
-	LockBuffer(buffer, BUFFER_LOCK_SHARE);
-	slot = FngPageSlot(layout, BufferGetPage(buffer), FngIdSlot(layout, id));
-	aux = FngSlotNode(slot)->aux;
-	chain = FngSlotNode(slot)->vector;
-	if (layout->vector_inline)
-		memcpy(value, FngSlotVector(layout, slot), layout->vector_bytes);
-	UnlockReleaseBuffer(buffer);
-	if (!layout->vector_inline)
-		fng_read_vector_chain(inserter->relation, chain, value, layout->vector_bytes, NULL);
-	return aux;
 }

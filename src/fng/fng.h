@@ -403,6 +403,8 @@ extern FngPageKind fng_page_kind(Relation index, Buffer buffer);
 extern Buffer fng_extend(Relation index, ForkNumber fork);
 extern void fng_read_vector_chain(Relation index, BlockNumber block, void *out,
 								  Size nbytes, BufferAccessStrategy strategy);
+extern bool fng_read_base_node(Relation index, const FngLayout *layout, uint32 id,
+							   FngNodeData *node, float *value);
 extern BlockNumber fng_write_vector_chain(Relation index, uint32 owner,
 										  const void *bytes, Size nbytes, bool building);
 

@@ -171,6 +171,34 @@ fng_read_vector_chain(Relation index, BlockNumber block, void *out, Size nbytes,
 }
 
 /*
+ * Read a base node: a copy of its header, and its vector, inline or not.
+ * Returns false if the id leads to no node.  Takes and releases share locks.
+ */
+bool
+fng_read_base_node(Relation index, const FngLayout *layout, uint32 id,
+				   FngNodeData *node, float *value)
+{
+	Buffer		buffer = ReadBuffer(index, FngIdBlock(layout, id));
+	Page		page = BufferGetPage(buffer);
+	bool		usable;
+
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	usable = fng_node_usable(layout, page, FngIdSlot(layout, id), 0);
+	if (usable)
+	{
+		const char *slot = FngPageSlot(layout, page, FngIdSlot(layout, id));
+
+		*node = *FngSlotNode(slot);
+		if (layout->vector_inline)
+			memcpy(value, FngSlotVector(layout, slot), layout->vector_bytes);
+	}
+	UnlockReleaseBuffer(buffer);
+	if (usable && !layout->vector_inline)
+		fng_read_vector_chain(index, node->vector, value, layout->vector_bytes, NULL);
+	return usable;
+}
+
+/*
  * Write bytes to a new chain of vector pages, the last page first, so that
  * every page that is linked exists.  Returns the first block.  A crash leaves
  * pages whose owner does not point back.

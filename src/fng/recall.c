@@ -56,7 +56,7 @@ typedef struct Controls
 
 static void check_select(const FngInspection *inspection);
 static void choose_controls(Controls *controls, pg_prng_state *prng);
-static bool take_control(Controls *controls, BlockNumber block, uint32 slot);
+static bool take_control(Controls *controls, uint32 id);
 static void find_truth(Controls *controls, bool report);
 static void offer(double *nearest, uint32 k, double score);
 static double measure(Controls *controls, FngSearch *search, uint32 list_size,
@@ -219,36 +219,22 @@ choose_controls(Controls *controls, pg_prng_state *prng)
 		CHECK_FOR_INTERRUPTS();
 		for (uint32 i = 0; i < controls->n && !known; i++)
 			known = controls->ids[i] == FngMakeId(layout, block, slot);
-		if (!known && take_control(controls, block, slot))
+		if (!known && take_control(controls, FngMakeId(layout, block, slot)))
 			controls->n++;
 	}
 }
 
 /* Read the node's vector into the next place.  False if it has no row. */
 static bool
-take_control(Controls *controls, BlockNumber block, uint32 slot)
+take_control(Controls *controls, uint32 id)
 {
-	const FngLayout *layout = controls->layout;
-	Buffer		buffer = ReadBuffer(controls->index, block);
-	Page		page = BufferGetPage(buffer);
-	float	   *query = controls->queries + (Size) controls->n * layout->dim;
-	BlockNumber chain = InvalidBlockNumber;
-	bool		usable;
+	FngNodeData node;
 
-	LockBuffer(buffer, BUFFER_LOCK_SHARE);
-	usable = fng_node_usable(layout, page, slot, 0) &&
-		(FngSlotNode(FngPageSlot(layout, page, slot))->flags & FNG_NODE_LIVE) != 0;
-	if (usable && layout->vector_inline)
-		memcpy(query, FngSlotVector(layout, FngPageSlot(layout, page, slot)),
-			   layout->vector_bytes);
-	else if (usable)
-		chain = FngSlotNode(FngPageSlot(layout, page, slot))->vector;
-	UnlockReleaseBuffer(buffer);
-	if (!usable)
+	if (!fng_read_base_node(controls->index, controls->layout, id, &node,
+							controls->queries + (Size) controls->n * controls->layout->dim) ||
+		!(node.flags & FNG_NODE_LIVE))
 		return false;
-	if (!layout->vector_inline)
-		fng_read_vector_chain(controls->index, chain, query, layout->vector_bytes, NULL);
-	controls->ids[controls->n] = FngMakeId(layout, block, slot);
+	controls->ids[controls->n] = id;
 	return true;
 }
 

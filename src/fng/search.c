@@ -95,12 +95,6 @@ fng_search_index(const FngSearch *search)
 	return search->index;
 }
 
-uint64
-fng_search_expansions(const FngSearch *search)
-{
-	return search->expansions;
-}
-
 /*
  * Begin to search for query (copied), with a list of list_size nodes and a
  * margin of explore_factor standard errors on every estimate.

@@ -62,7 +62,6 @@ extern bool fng_search_next(FngSearch *search, FngFound *found);
 extern bool fng_search_returned(FngSearch *search, uint32 id);
 extern bool fng_search_reaches(FngSearch *search, const float *value, float aux,
 							   uint32 id, uint32 list_size);
-extern uint64 fng_search_expansions(const FngSearch *search);
 extern uint32 fng_search_collect(FngSearch *search, const float *value, float aux,
 								 uint32 level, uint32 list_size, FngVisit **visits);
 extern void fng_search_free(FngSearch *search);
