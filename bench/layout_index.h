@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * layout_index.h
- *	  For bench_layout.c: a set, its graph and the codes of its edges.
+ *	  For bench_layout.c and bench_options.c: a set, its graph and the codes of
+ *	  its edges.
  *
  * What CREATE INDEX does (build.c, buildgraph.c, buildwrite.c and cache.c of
  * src/fng), in memory.  Graphs are kept in files; codes are made when a node
@@ -124,7 +125,7 @@ static BenchOptions opt;
 static void
 die(const char *what)
 {
-	fprintf(stderr, "bench_layout: %s\n", what);
+	fprintf(stderr, "bench: %s\n", what);
 	exit(2);
 }
 
@@ -386,7 +387,7 @@ sample(uint32_t n, uint32_t of, uint64_t state)
 	return chosen;
 }
 
-static void
+static inline void
 make_level_between(BenchLevel *level, const BenchSet *set, uint32_t degree)
 {
 	GraphVectors points = {NULL, set->points.stride, opt.mid, set->points.dim};

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * layout_search.h
- *	  For bench_layout.c: best-first search by estimate, with a trace.
+ *	  For bench_layout.c and bench_options.c: best-first search by estimate,
+ *	  with a trace.
  *
  * What search.c and expand.c of src/fng do, in memory, and without a list
  * size: that decides when rows are returned, not which node comes next.  So
@@ -32,13 +33,27 @@ typedef struct Candidate
 #define MH_KEY(e) ((e).estimate)
 #include "fng/minheap.h"
 
-/* A search; the trace has an entry per expansion on the base. */
-typedef struct BenchSearch
+/*
+ * A search; the trace has an entry per expansion on the base.
+ *
+ * Two steps can be replaced (NULL: as the server does them).  seed offers the
+ * candidates to start from.  choose tells which edges of a node at distance
+ * base count: a flag per edge, or NULL for all; it adds what is scored to
+ * nscored.
+ */
+typedef struct BenchSearch BenchSearch;
+
+struct BenchSearch
 {
 	const BenchIndex *index;
+	void		(*seed) (BenchSearch *search);
+	const uint8_t *(*choose) (BenchSearch *search, uint32_t node, float base);
+	void	   *arg;			/* of the two */
 	CodeQuery  *query[MAX_WINDOWS];
 	CodeQuery  *top_query;
 	const float *exact;			/* the query as given */
+	const float *asked;			/* as the codes of the base have it */
+	const float *top_asked;		/* and those of the top */
 	candidate_heap heap;
 	uint32_t   *visited;		/* stamp of the search that did */
 	uint32_t   *known;			/* stamp: estimate and weight are set */
@@ -53,7 +68,8 @@ typedef struct BenchSearch
 	uint32_t	nscored;
 	float		sorted[MAX_STEPS];	/* distances visited on this level */
 	float		bound;			/* as in expand.c */
-} BenchSearch;
+};
+
 
 typedef struct BenchCurve
 {
@@ -62,12 +78,12 @@ typedef struct BenchCurve
 	double		hops[MAX_LISTS];
 	double		right[MAX_LISTS];
 	double		scored[MAX_LISTS];
+	float	   *each;			/* NULL, or hops by list and query */
 } BenchCurve;
-
 
 /*
  * Take an estimate of a node as a candidate.  weight grows with the accuracy
- * of the estimate.
+ * of the estimate.  search->estimate is what all its estimates come to.
  */
 static void
 offer(BenchSearch *search, uint32_t id, float estimate, float weight)
@@ -75,6 +91,9 @@ offer(BenchSearch *search, uint32_t id, float estimate, float weight)
 	Candidate	candidate = {estimate, id};
 
 	if (search->visited[id] == search->stamp)
+		return;
+	if (opt.merge == MERGE_LEAST && search->known[id] == search->stamp &&
+		search->estimate[id] <= estimate)
 		return;
 	if (opt.merge == MERGE_PLAIN)
 		weight = 1;
@@ -112,8 +131,7 @@ least_estimate(BenchSearch *search)
 		Candidate	best = search->heap.elements[0];
 
 		if (search->visited[best.id] != search->stamp &&
-			(opt.merge == MERGE_LEAST ||
-			 best.estimate == search->estimate[best.id]))
+			best.estimate == search->estimate[best.id])
 			return best.estimate;
 		candidate_heap_pop(&search->heap);
 	}
@@ -129,11 +147,15 @@ score_node(BenchSearch *search, BenchLevel *level, uint32_t node, float base)
 	size_t		at = (size_t) node * max;
 	uint32_t	degree = level->edges.degree[node];
 	float		deviation = code_error_scale(params) * level->scale[node] * sqrtf(base);
+	const uint8_t *chosen = NULL;
 	uint32_t	first;
 
 	if (opt.use > 0 && opt.use < degree)
 		degree = opt.use;
-	search->nscored += degree;
+	if (search->choose != NULL)
+		chosen = search->choose(search, node, base);
+	else
+		search->nscored += degree;
 	for (first = 0; first < degree; first += CODE_LANES)
 	{
 		uint32_t	n = degree - first < CODE_LANES ? degree - first : CODE_LANES;
@@ -151,6 +173,8 @@ score_node(BenchSearch *search, BenchLevel *level, uint32_t node, float base)
 			float		error = deviation *
 			fabsf(half_to_float(level->mul[at + first + i]));
 
+			if (chosen != NULL && !chosen[first + i])
+				continue;
 			offer(search, level->edges.ids[at + first + i],
 				  estimates[i] - opt.explore * error,
 				  1 / (error * error + 1e-30f));
@@ -210,8 +234,9 @@ enter_level(BenchSearch *search)
 }
 
 static void
-score_top(BenchSearch *search, const float *asked, float *estimates)
+score_top(BenchSearch *search, float *estimates)
 {
+	const float *asked = search->top_asked;
 	const BenchIndex *index = search->index;
 	const BenchTop *top = &index->top;
 	const DistanceKernels *kernels = distance_kernels();
@@ -241,7 +266,7 @@ score_top(BenchSearch *search, const float *asked, float *estimates)
 
 /* Scan the top level and start from its best nodes. */
 static void
-seed_from_top(BenchSearch *search, const float *asked)
+seed_from_top(BenchSearch *search)
 {
 	const BenchTop *top = &search->index->top;
 	float	   *estimates = allocate((top->n + CODE_LANES) * sizeof(float));
@@ -249,7 +274,7 @@ seed_from_top(BenchSearch *search, const float *asked)
 	uint32_t	i;
 
 	candidate_heap_init(&best, top->n);
-	score_top(search, asked, estimates);
+	score_top(search, estimates);
 	for (i = 0; i < top->n; i++)
 	{
 		Candidate	candidate = {estimates[i], top->down[i]};
@@ -298,26 +323,39 @@ descend(BenchSearch *search, BenchLevel *level)
 		offer(search, found[i].id, found[i].estimate, INFINITY);
 }
 
+/* Take up query q: everything but the expansions on the base. */
+static void
+start_search(BenchSearch *search, BenchIndex *index, uint32_t q)
+{
+	float		turned[MAX_DIM];
+	uint32_t	i;
+
+	search->exact = row_of(&index->set->queries, q);
+	search->asked = row_of(&index->asked, q);
+	search->top_asked = row_of(&index->set->asked, q);
+	search->hops = 0;
+	search->nscored = 0;
+	for (i = 0; i < opt.windows; i++)
+	{
+		turn(search->asked, index->params.rotdim, i, turned);
+		code_query_init(&index->params, turned, search->query[i]);
+	}
+	enter_level(search);
+	if (search->seed != NULL)
+		search->seed(search);
+	else
+		seed_from_top(search);
+	if (index->mid.n > 0)
+		descend(search, &index->mid);
+}
+
 /* Search until even the longest list has been filled and returned. */
 static void
 run_search(BenchSearch *search, BenchIndex *index, uint32_t q, uint32_t longest)
 {
 	uint32_t	enough = longest + K - 1;
-	float		turned[MAX_DIM];
-	uint32_t	i;
 
-	search->exact = row_of(&index->set->queries, q);
-	search->hops = 0;
-	search->nscored = 0;
-	for (i = 0; i < opt.windows; i++)
-	{
-		turn(row_of(&index->asked, q), index->params.rotdim, i, turned);
-		code_query_init(&index->params, turned, search->query[i]);
-	}
-	enter_level(search);
-	seed_from_top(search, row_of(&index->set->asked, q));
-	if (index->mid.n > 0)
-		descend(search, &index->mid);
+	start_search(search, index, q);
 	while (search->nsteps < MAX_STEPS && least_estimate(search) < INFINITY &&
 		   (search->nsteps < enough ||
 			search->sorted[enough - 1] > search->least[search->nsteps - 1]))
@@ -372,7 +410,13 @@ search_all(BenchSearch *search, BenchIndex *index, BenchCurve *curve)
 	{
 		run_search(search, index, q, curve->lists[curve->nlists - 1]);
 		for (i = 0; i < curve->nlists; i++)
+		{
+			double		before = curve->hops[i];
+
 			replay(search, index->set->kth[q], curve->lists[i], curve, i);
+			if (curve->each != NULL)
+				curve->each[(size_t) i * nq + q] = (float) (curve->hops[i] - before);
+		}
 	}
 	for (i = 0; i < curve->nlists; i++)
 	{
