@@ -1,13 +1,16 @@
-"""What compare.py measures: an index in PostgreSQL, or hnswlib in memory.
+"""What is measured: an index in PostgreSQL, or one in memory.
 
 An engine takes a data set, builds its index, and then answers all queries of
-the set at a given search width, to be looked at (find) or timed (time).
+the set at a given search width, to be looked at (find), timed together (time)
+or one by one (probe).
 """
+import json
 import os
 import re
 import shutil
 import subprocess
-from time import perf_counter
+from math import ceil
+from time import perf_counter, sleep
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,10 +18,12 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 import hdf5_to_pg
+from datasets import K
+from proc import PeakMemory, cpu_seconds, peak_memory
 
-K = 10                          # neighbours of a query
-LARGEST_WIDTH = 1000            # pgvector's limit, so nobody goes beyond
+LARGEST_WIDTH = 4000            # no search is wider; pgvector's end at 1000
 HNSW_M, HNSW_EF_CONSTRUCTION = 16, 200
+HNSW_EF_SEARCH = 40             # pgvector's default
 BUILD_THREADS = 2               # in a server: the leader and a worker
 
 # One backend, and no plan but the index scan, executed anew for each query
@@ -37,12 +42,36 @@ SEARCH = ("FROM items_queries q, LATERAL (SELECT id FROM items"
 FLOOR = ("FROM items_queries q, LATERAL (SELECT id,"
          " embedding {op} q.embedding AS distance FROM fixed LIMIT {k}) r")
 
+# Microseconds of each query: statements of their own, planned before
+EACH = """CREATE FUNCTION time_each(passes int) RETURNS SETOF float8
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+    q record;
+    started timestamptz;
+BEGIN
+    FOR pass IN 1..passes LOOP
+        FOR q IN SELECT embedding FROM items_queries LOOP
+            started := clock_timestamp();
+            PERFORM id FROM items ORDER BY embedding {op} q.embedding
+                LIMIT {k};
+            RETURN NEXT 1e6 * extract(epoch FROM clock_timestamp() - started);
+        END LOOP;
+    END LOOP;
+END $$"""
+
 # A client sends one query at a time, prepared; pgbench cannot draw a vector,
 # so that the server looks it up by a number.
 CLIENT = (r"\set id random(0, {last})" "\n"
           "SELECT id FROM items ORDER BY embedding {op} (SELECT embedding"
           " FROM items_queries WHERE id = :id) LIMIT {k};\n")
-CLIENT_FLOOR = "SELECT 1;\n"
+CLIENT_CEILING = "SELECT;\n"
+
+# Pages of the table that a statement read: all that it reads but the index's
+TABLE_BLOCKS = (
+    "SELECT sum(heap_blks_read + heap_blks_hit"
+    " + coalesce(toast_blks_read + toast_blks_hit"
+    " + tidx_blks_read + tidx_blks_hit, 0))::bigint"
+    " FROM pg_statio_user_tables WHERE relname = 'items'")
 
 
 class Unavailable(Exception):
@@ -60,14 +89,38 @@ class Timing:
         return self.queries / self.wall
 
 
+def percentiles(microseconds):
+    """The figures of single queries that are kept."""
+    p50, p95, p99 = np.percentile(microseconds, (50, 95, 99))
+    return {"mean_us": float(np.mean(microseconds)), "p50_us": float(p50),
+            "p95_us": float(p95), "p99_us": float(p99)}
+
+
+def least_width(engine, dataset, recall):
+    """The least width that reaches the recall, or the largest that there is:
+    by doubling, then halving."""
+    low, most = engine.widths()
+
+    def enough(width):
+        return dataset.recall(engine.find(width)) >= recall
+
+    high = low
+    while high < most and not enough(high):
+        low, high = high, min(2 * high, most)
+    while high - low > max(1, high // 50):
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
+
+
 class SqlEngine:
     """An index in a database of its own, through SQL."""
 
     def __init__(self, name, extension, method, options, setting,
-                 default_width=None, least_width=1):
+                 default_width=None, least=1):
         self.name, self.extension = name, extension
         self.method, self.options, self.setting = method, options, setting
-        self.default_width, self.least_width = default_width, least_width
+        self.default_width, self.least = default_width, least
         self.database = self.connection = None
         self.notices, self.details = [], {}
 
@@ -80,19 +133,31 @@ class SqlEngine:
         with psycopg.connect(self.server, autocommit=True) as connection:
             connection.execute(f'DROP DATABASE IF EXISTS "{self.database}"')
             connection.execute(f'CREATE DATABASE "{self.database}"')
-        conninfo = make_conninfo(self.server, dbname=self.database)
-        self.connection = psycopg.connect(conninfo, autocommit=True,
-                                          prepare_threshold=None)
-        self.connection.add_notice_handler(
-            lambda notice: self.notices.append(notice.message_primary))
+        self.connect()
         if not self.create_extension(self.extension):
             raise Unavailable(f"the server has no extension {self.extension}")
-        self.load(conninfo, dataset, args.storage)
+        self.load(dataset, args.storage)
         try:
             self.build(dataset)
         except psycopg.Error as error:
             raise Unavailable(f"CREATE INDEX: {error}") from error
         self.cache()
+
+    def conninfo(self, **options):
+        return make_conninfo(self.server, dbname=self.database, **options)
+
+    def another_connection(self):
+        """A backend with the settings of a search."""
+        connection = psycopg.connect(self.conninfo(), autocommit=True,
+                                     prepare_threshold=None)
+        for setting, value in SEARCH_SETTINGS.items():
+            connection.execute(f"SET {setting} = '{value}'")
+        return connection
+
+    def connect(self):
+        self.connection = self.another_connection()
+        self.connection.add_notice_handler(
+            lambda notice: self.notices.append(notice.message_primary))
 
     def create_extension(self, name):
         """False if the server does not have it."""
@@ -109,27 +174,31 @@ class SqlEngine:
     def value(self, sql):
         return self.execute(sql).fetchone()[0]
 
-    def load(self, conninfo, dataset, storage):
-        target = SimpleNamespace(dbname=conninfo, type="vector",
+    def load(self, dataset, storage):
+        target = SimpleNamespace(dbname=self.conninfo(), type="vector",
                                  storage=storage)
         hdf5_to_pg.load(target, "items", dataset.train)
         hdf5_to_pg.load(target, "items_queries", dataset.test, dataset.truth)
         self.execute("CREATE TABLE fixed (LIKE items INCLUDING STORAGE)")
         self.execute(f"INSERT INTO fixed SELECT * FROM items LIMIT {K}")
+        self.queries = len(dataset.test)
+        self.search, self.floor, self.client, each = (
+            text.format(op=dataset.operator, k=K, last=self.queries - 1)
+            for text in (SEARCH, FLOOR, CLIENT, EACH))
+        self.execute(each)
         self.execute("VACUUM ANALYZE")
-        self.search = SEARCH.format(op=dataset.operator, k=K)
-        self.floor = FLOOR.format(op=dataset.operator, k=K)
-        self.client = CLIENT.format(op=dataset.operator, k=K,
-                                    last=len(dataset.test) - 1)
 
     def build(self, dataset):
-        for setting, value in {**SEARCH_SETTINGS, **BUILD_SETTINGS}.items():
+        for setting, value in BUILD_SETTINGS.items():
             self.execute(f"SET {setting} = '{value}'")
-        started = perf_counter()
-        self.execute(f"CREATE INDEX items_index ON items USING {self.method}"
-                     f" (embedding {dataset.opclass}) {self.options}")
+        with PeakMemory(self.connection.info.backend_pid) as memory:
+            started = perf_counter()
+            self.execute(
+                f"CREATE INDEX items_index ON items USING {self.method}"
+                f" (embedding {dataset.opclass}) {self.options}")
+            seconds = perf_counter() - started
         self.details.update(
-            build_seconds=perf_counter() - started,
+            build_seconds=seconds, build_peak_bytes=memory.peak or None,
             index_bytes=self.value("SELECT pg_relation_size('items_index')"),
             table_bytes=self.value("SELECT pg_table_size('items')"),
             server=self.value("SELECT version()"),
@@ -159,9 +228,10 @@ class SqlEngine:
     def widths(self):
         """The search widths that can be set, from the shortest that fills
         the LIMIT: a scan of fng goes on until it is filled."""
+        self.set_width(self.least)     # which loads the library, too
         most = self.value("SELECT max_val::bigint FROM pg_settings"
                           f" WHERE name = '{self.setting}'")
-        return self.least_width, min(most, LARGEST_WIDTH)
+        return self.least, min(most, LARGEST_WIDTH)
 
     def set_width(self, width):
         self.execute(f"SET {self.setting} = {width}")
@@ -169,8 +239,7 @@ class SqlEngine:
     def find(self, width):
         """The ids that each query finds, -1 where there were too few."""
         self.set_width(width)
-        ids = np.full((self.value("SELECT count(*) FROM items_queries"), K),
-                      -1)
+        ids = np.full((self.queries, K), -1)
         filled = np.zeros(len(ids), int)
         for query, row in self.execute("SELECT q.id, r.id " + self.search):
             ids[query, filled[query]] = row
@@ -179,60 +248,133 @@ class SqlEngine:
 
     def time(self, width, seconds):
         self.set_width(width)
-        return self.time_sql("SELECT count(*), sum(r.id) " + self.search,
-                             seconds, "items_index")
+        return self.time_sql(self.connection, "SELECT count(*), sum(r.id) "
+                             + self.search, seconds, "items_index")
 
     def time_floor(self, seconds):
-        return self.time_sql("SELECT count(*), sum(r.id), sum(r.distance) "
-                             + self.floor, seconds, "fixed")
+        return self.time_sql(
+            self.connection, "SELECT count(*), sum(r.id), sum(r.distance) "
+            + self.floor, seconds, "fixed")
 
-    def time_sql(self, sql, seconds, scanned):
+    def time_sql(self, connection, sql, seconds, scanned):
         """Runs the statement, planned before, for some time."""
-        self.execute("PREPARE timed AS " + sql)
+        connection.execute("PREPARE timed AS " + sql)
         plan = "\n".join(line for line, in
-                         self.execute("EXPLAIN EXECUTE timed"))
+                         connection.execute("EXPLAIN EXECUTE timed"))
         if scanned not in plan:
             raise RuntimeError(f"no scan of {scanned}:\n{plan}")
         queries = 0
-        cpu, started = self.cpu(), perf_counter()
+        cpu, started = self.cpu(connection), perf_counter()
         while not queries or perf_counter() - started < seconds:
-            queries += self.value("EXECUTE timed") // K
+            queries += connection.execute("EXECUTE timed").fetchone()[0] // K
         wall = perf_counter() - started
         if cpu is not None:
-            cpu = self.cpu() - cpu
-        self.execute("DEALLOCATE timed")
+            cpu = self.cpu(connection) - cpu
+        connection.execute("DEALLOCATE timed")
         return Timing(queries, wall, cpu)
 
-    def client_qps(self, seconds, width=None):
-        """Queries per second of one client, pgbench; of one that asks for
-        nothing if there is no width."""
+    @staticmethod
+    def is_local(connection):
+        return connection.info.host.startswith("/")
+
+    def cpu(self, connection):
+        if not self.is_local(connection):
+            return None
+        return cpu_seconds(connection.info.backend_pid)
+
+    def probe(self, width, seconds, qps):
+        """Per query: latencies, and buffers touched.
+
+        fng pins the page of a node once to expand it, where that has the
+        vector, too: its buffers are hops, but for the metapage.
+        """
+        self.set_width(width)
+        passes = ceil(seconds * qps / self.queries)
+        times = self.execute(f"SELECT * FROM time_each({passes})").fetchall()
+        index, table = self.buffers()
+        hops = index if self.method == "fng" and self.value(
+            "SELECT vectors_inline FROM descartes_index_stats('items_index')"
+        ) else None
+        return {**percentiles(times), "hops": hops, "index_buffers": index,
+                "table_buffers": table}
+
+    def buffers(self):
+        """Pages of the index and of the table that a query touches.
+
+        EXPLAIN counts every pin, but those of both together; the table's are
+        known from the statistics.
+        """
+        self.execute("SELECT pg_stat_force_next_flush()")
+        table = self.value(TABLE_BLOCKS)
+        plan = self.value(
+            "EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON)"
+            " SELECT count(r.id) " + self.search)
+        self.execute("SELECT pg_stat_force_next_flush()")
+        table = self.value(TABLE_BLOCKS) - table
+        if isinstance(plan, str):
+            plan = json.loads(plan)
+        nodes = [plan[0]["Plan"]]
+        while nodes[0].get("Index Name") != "items_index":
+            nodes = nodes[0].get("Plans", []) + nodes[1:]
+        both = nodes[0]["Shared Hit Blocks"] + nodes[0]["Shared Read Blocks"]
+        return (both - table) / self.queries, table / self.queries
+
+    def pgbench(self, script, seconds, width=None, clients=1, watch=None):
+        """Transactions per second of some clients, with prepared statements;
+        None without pgbench.  Meanwhile calls watch, again and again."""
+        if not shutil.which("pgbench"):
+            return None
         settings = dict(SEARCH_SETTINGS)
         if width is not None:
             settings[self.setting] = str(width)
         options = " ".join(f"-c {name}={value}"
                            for name, value in settings.items())
-        script = CLIENT_FLOOR if width is None else self.client
-        output = subprocess.run(
-            ["pgbench", "-n", "-M", "prepared", "-T", str(seconds),
-             "-f", "/dev/stdin", make_conninfo(
-                 self.server, dbname=self.database, options=options)],
-            input=script, stdout=subprocess.PIPE, check=True, text=True).stdout
+        threads = min(clients, os.cpu_count())
+        with subprocess.Popen(
+                ["pgbench", "-n", "-M", "prepared", "-T", str(seconds),
+                 "-c", str(clients), "-j", str(threads), "-f", "/dev/stdin",
+                 self.conninfo(options=options)], stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE, text=True) as process:
+            process.stdin.write(script)
+            process.stdin.close()
+            if clients == 1:
+                self.pin(process.pid)
+            while watch and process.poll() is None:
+                watch()
+                sleep(0.02)
+            output = process.stdout.read()
+        if process.returncode:
+            raise RuntimeError("pgbench failed")
         return float(re.search(r"^tps = ([0-9.]+)", output, re.M)[1])
 
-    def cpu(self):
-        """Seconds of CPU time of the backend, None if it is not here."""
-        info = self.connection.info
-        directory = f"/proc/{info.backend_pid}"
-        if not info.host.startswith("/") or not os.path.exists(directory):
-            return None
-        # In nanoseconds, where the kernel accounts for it; else in ticks
-        with open(directory + "/schedstat", encoding="ascii") as file:
-            nanoseconds = int(file.read().split()[0])
-        if nanoseconds:
-            return nanoseconds / 1e9
-        with open(directory + "/stat", encoding="ascii") as file:
-            fields = file.read().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    def pin(self, pgbench):
+        """Puts pgbench and its only backend on a CPU each, as an idle machine
+        would have them.  Left to itself the scheduler sometimes puts both on
+        one, where a message takes a fifth of the time.
+        """
+        cpus = sorted(os.sched_getaffinity(0))
+        if len(cpus) < 2 or not self.is_local(self.connection):
+            return
+        for _ in range(100):
+            backends = self.execute(
+                "SELECT pid FROM pg_stat_activity WHERE datname ="
+                " current_database() AND application_name = 'pgbench'"
+            ).fetchall()
+            if backends:
+                try:
+                    os.sched_setaffinity(pgbench, cpus[:1])
+                    os.sched_setaffinity(backends[0][0], cpus[1:2])
+                except OSError:
+                    pass        # not ours, or gone
+                return
+            sleep(0.01)
+
+    def client_qps(self, seconds, width):
+        return self.pgbench(self.client, seconds, width)
+
+    def client_ceiling(self, seconds):
+        """Of a client that asks for nothing."""
+        return self.pgbench(CLIENT_CEILING, seconds)
 
     def describe(self):
         """What the index says about itself, after the measurement."""
@@ -254,24 +396,34 @@ class SqlEngine:
         self.connection = self.database = None
 
 
-class HnswlibEngine:
-    """hnswlib, in a process of its own: see hnswlib_bench.cpp."""
+class MemoryEngine:
+    """A library, in a process of its own: see memory_bench.h."""
 
-    name, method, default_width = "hnswlib", None, None
-    header = "/usr/include/hnswlib/hnswlib.h"
+    default_width = None
 
-    def __init__(self):
+    def __init__(self, name, header, package, *options):
+        self.name, self.header, self.package = name, header, package
+        self.options = options
         self.process, self.details = None, {}
 
-    def prepare(self, dataset, args):
+    def program(self, scratch):
+        """The program, compiled anew for each run."""
         if not os.path.exists(self.header) or not shutil.which("g++"):
-            raise Unavailable("needs the packages libhnswlib-dev and g++")
-        program = os.path.join(args.scratch, "hnswlib_bench")
+            raise Unavailable(f"needs the packages {self.package} and g++")
+        program = os.path.join(scratch, self.name)
         if not os.path.exists(program):
             source = os.path.join(os.path.dirname(os.path.abspath(__file__)),
-                                  "hnswlib_bench.cpp")
-            subprocess.run(["g++", "-O3", "-march=native", "-pthread", "-w",
-                            "-o", program, source], check=True)
+                                  f"{self.name}_bench.cpp")
+            done = subprocess.run(
+                ["g++", "-O3", "-march=native", "-w", "-o", program, source,
+                 *self.options], stderr=subprocess.PIPE, text=True,
+                check=False)
+            if done.returncode:
+                raise Unavailable(f"does not compile:\n{done.stderr}")
+        return program
+
+    def prepare(self, dataset, args):
+        program = self.program(args.scratch)
         vectors = os.path.join(args.scratch, "vectors")
         dataset.write_floats(vectors)
         self.process = subprocess.Popen(
@@ -283,14 +435,15 @@ class HnswlibEngine:
         seconds, size = self.answer()
         os.remove(vectors)
         self.details.update(build_seconds=float(seconds),
-                            index_bytes=int(size))
+                            index_bytes=int(size),
+                            build_peak_bytes=peak_memory(self.process.pid))
 
     def answer(self, *request):
         if request:
             print(*request, file=self.process.stdin, flush=True)
         line = self.process.stdout.readline()
         if not line:
-            raise RuntimeError("hnswlib_bench ended")
+            raise RuntimeError(f"{self.name}_bench ended")
         return line.split()
 
     def widths(self):
@@ -303,11 +456,10 @@ class HnswlibEngine:
         queries, wall, cpu = self.answer("time", width, seconds)
         return Timing(int(queries), float(wall), float(cpu))
 
-    def time_floor(self, _seconds):
-        return None
-
-    def client_qps(self, _seconds, _width=None):
-        return None
+    def probe(self, width, seconds, _qps):
+        hops, *times = map(float, self.answer("each", width, seconds))
+        return {**percentiles(times), "hops": None if hops < 0 else hops,
+                "index_buffers": None, "table_buffers": None}
 
     def describe(self):
         return {**self.details, "notices": []}
@@ -318,3 +470,23 @@ class HnswlibEngine:
             self.process.wait()
             self.process.stdout.close()
             self.process = None
+
+
+def descartes(name="descartes", options=""):
+    """fng, at its defaults unless there are options."""
+    return SqlEngine(name, "descartes", "fng", options and f"WITH ({options})",
+                     "descartes.search_res_cnt", default_width=0)
+
+
+ENGINES = {
+    "descartes": descartes,
+    "pgvector": lambda: SqlEngine(
+        "pgvector", "vector", "hnsw", f"WITH (m = {HNSW_M},"
+        f" ef_construction = {HNSW_EF_CONSTRUCTION})", "hnsw.ef_search",
+        default_width=HNSW_EF_SEARCH, least=K),
+    "hnswlib": lambda: MemoryEngine(
+        "hnswlib", "/usr/include/hnswlib/hnswlib.h", "libhnswlib-dev",
+        "-pthread"),
+    "faiss": lambda: MemoryEngine(
+        "faiss", "/usr/include/faiss/IndexHNSW.h", "libfaiss-dev",
+        "-fopenmp", "-lfaiss", "-llapack", "-lblas")}

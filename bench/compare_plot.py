@@ -4,7 +4,8 @@
     compare_plot.py compare.json    writes compare.png and .svg beside it
 
 One panel for each data set, one line for each engine, as ANN-Benchmarks does:
-higher and farther right is better.  Needs python3-matplotlib.
+higher and farther right is better.  A ring marks an engine's default.  Needs
+python3-matplotlib.
 """
 import json
 import os
@@ -16,8 +17,8 @@ from matplotlib import pyplot, ticker   # noqa: E402
 
 LEAST_RECALL = 0.8
 STYLES = {"descartes": ("#0b6e99", "o"), "pgvector": ("#c0392b", "s"),
-          "hnswlib": ("#7f8c8d", "^")}
-SPARE_STYLES = [("#e08e0b", "D"), ("#6c3483", "v"), ("#1e8449", "P")]
+          "hnswlib": ("#7f8c8d", "^"), "faiss": ("#b7950b", "v")}
+SPARE_STYLES = [("#6c3483", "D"), ("#1e8449", "P"), ("#ca6f1e", "X")]
 
 
 def frontier(points):
@@ -37,6 +38,10 @@ def draw_set(axes, result, styles):
         axes.plot([p["recall"] for p in points], [p["qps"] for p in points],
                   color=colour, marker=marker, markersize=4, linewidth=1.5,
                   label=name)
+        default = engine["default"]
+        if default and default["recall"] >= LEAST_RECALL:
+            axes.plot([default["recall"]], [default["qps"]], color=colour,
+                      marker="o", markersize=10, markerfacecolor="none")
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(ticker.FuncFormatter(
