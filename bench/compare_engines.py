@@ -319,7 +319,8 @@ class SqlEngine:
         both = nodes[0]["Shared Hit Blocks"] + nodes[0]["Shared Read Blocks"]
         return (both - table) / self.queries, table / self.queries
 
-    def pgbench(self, script, seconds, width=None, clients=1, watch=None):
+    def pgbench(self, script, seconds, width=None, clients=1, pin=False,
+                watch=None):
         """Transactions per second of some clients, with prepared statements;
         None without pgbench.  Meanwhile calls watch, again and again."""
         if not shutil.which("pgbench"):
@@ -337,7 +338,7 @@ class SqlEngine:
                 stdout=subprocess.PIPE, text=True) as process:
             process.stdin.write(script)
             process.stdin.close()
-            if clients == 1:
+            if pin:
                 self.pin(process.pid)
             while watch and process.poll() is None:
                 watch()
@@ -370,11 +371,11 @@ class SqlEngine:
             sleep(0.01)
 
     def client_qps(self, seconds, width):
-        return self.pgbench(self.client, seconds, width)
+        return self.pgbench(self.client, seconds, width, pin=True)
 
     def client_ceiling(self, seconds):
         """Of a client that asks for nothing."""
-        return self.pgbench(CLIENT_CEILING, seconds)
+        return self.pgbench(CLIENT_CEILING, seconds, pin=True)
 
     def describe(self):
         """What the index says about itself, after the measurement."""

@@ -14,7 +14,8 @@ CLIENT_TIMES_PGVECTOR, CLIENT_SHARE = 3, 0.6
 DEFAULT_RECALL, DEFAULT_SHARE = 0.99, 0.6
 BUILD_TIMES_PGVECTOR = 1 / 3
 # ... and of index bytes, up to so many dimensions
-BYTES_TIMES_PGVECTOR = ((128, 2.6), (512, 3.1), (948, 2.1), (float("inf"), 1.1))
+BYTES_TIMES_PGVECTOR = ((128, 2.6), (512, 3.1), (948, 2.1),
+                        (float("inf"), 1.1))
 
 
 def at_recall(points, target):
