@@ -61,9 +61,9 @@ END $$"""
 
 # A client sends one query at a time, prepared; pgbench cannot draw a vector,
 # so that the server looks it up by a number.
-CLIENT = (r"\set id random(0, {last})" "\n"
-          "SELECT id FROM items ORDER BY embedding {op} (SELECT embedding"
-          " FROM items_queries WHERE id = :id) LIMIT {k};\n")
+ONE = ("SELECT id FROM items ORDER BY embedding {op} (SELECT embedding"
+       " FROM items_queries WHERE id = {id}) LIMIT {k}")
+CLIENT = r"\set id random(0, {last})" "\n" + ONE + ";\n"
 CLIENT_CEILING = "SELECT;\n"
 
 # Pages of the table that a statement read: all that it reads but the index's
@@ -183,8 +183,9 @@ class SqlEngine:
         self.execute(f"INSERT INTO fixed SELECT * FROM items LIMIT {K}")
         self.queries = len(dataset.test)
         self.search, self.floor, self.client, each = (
-            text.format(op=dataset.operator, k=K, last=self.queries - 1)
-            for text in (SEARCH, FLOOR, CLIENT, EACH))
+            text.format(op=dataset.operator, k=K, last=self.queries - 1,
+                        id=":id") for text in (SEARCH, FLOOR, CLIENT, EACH))
+        self.one = ONE.format(op=dataset.operator, k=K, id="$1")
         self.execute(each)
         self.execute("VACUUM ANALYZE")
 
