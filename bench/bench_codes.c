@@ -169,7 +169,7 @@ run_task(Bench *b, Task task)
 			sink = code_score_row(params, b->query, b->row);
 			break;
 		default:
-			code_estimate(CODE_LANES, 1, 1, b->add, b->mul, b->score, b->est);
+			code_estimate(CODE_LANES, 1, 1, b->add, b->mul, b->score, 1, b->est);
 			break;
 	}
 }

@@ -142,11 +142,12 @@ extern float code_score_row(const CodeParams *params, const CodeQuery *query,
 							const uint8_t *row);
 
 /*
- * est[i] = base + add[i] + scale * half(mul[i]) * score[i], i < n.
- * Arrays may have any alignment.
+ * est[i] = base + add[i] + scale * half(mul[i]) * score[i], i < n <= 32.
+ * Arrays may have any alignment.  Returns the set of i with est[i] < bound,
+ * as bits: never one whose estimate is infinite or no number.
  */
-extern void code_estimate(uint32_t n, float base, float scale,
-						  const float *add, const uint16_t *mul,
-						  const float *score, float *est);
+extern uint32_t code_estimate(uint32_t n, float base, float scale,
+							  const float *add, const uint16_t *mul,
+							  const float *score, float bound, float *est);
 
 #endif							/* DESCARTES_CODE_H */

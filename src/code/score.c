@@ -105,10 +105,10 @@ code_score_row(const CodeParams *params, const CodeQuery *query,
 }
 
 /* See code.h. */
-void
+uint32_t
 code_estimate(uint32_t n, float base, float scale,
 			  const float *add, const uint16_t *mul,
-			  const float *score, float *est)
+			  const float *score, float bound, float *est)
 {
-	active_scorer()->estimate(n, base, scale, add, mul, score, est);
+	return active_scorer()->estimate(n, base, scale, add, mul, score, bound, est);
 }

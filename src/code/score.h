@@ -36,9 +36,9 @@ typedef struct CodeScorer
 	/* The sum of a row; B = 2, 4, 8. */
 	int32_t		(*dot_row) (const CodeQuery *query, const uint8_t *row);
 	/* See code_estimate. */
-	void		(*estimate) (uint32_t n, float base, float scale,
+	uint32_t	(*estimate) (uint32_t n, float base, float scale,
 							 const float *add, const uint16_t *mul,
-							 const float *score, float *est);
+							 const float *score, float bound, float *est);
 } CodeScorer;
 
 /*

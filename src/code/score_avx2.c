@@ -209,28 +209,32 @@ dot_add(int bits, Dot *dot, const Bytes *codes, const Bytes *values)
 #include "score_template.h"
 
 /* Eight edges at a time; the rest as eight, of which some are not stored. */
-SCORE_TARGET static inline void
+SCORE_TARGET static inline uint32_t
 estimate8(float base, float scale, const void *add, const void *mul,
-		  const void *score, float *est)
+		  const void *score, float bound, float *est)
 {
 	__m256		factor = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *) mul));
+	__m256		sum;
 
 	factor = _mm256_mul_ps(_mm256_set1_ps(scale), factor);
-	_mm256_storeu_ps(est,
-					 _mm256_fmadd_ps(factor, _mm256_loadu_ps((const float *) score),
-									 _mm256_add_ps(_mm256_set1_ps(base),
-												   _mm256_loadu_ps((const float *) add))));
+	sum = _mm256_fmadd_ps(factor, _mm256_loadu_ps((const float *) score),
+						  _mm256_add_ps(_mm256_set1_ps(base),
+										_mm256_loadu_ps((const float *) add)));
+	_mm256_storeu_ps(est, sum);
+	return (uint32_t) _mm256_movemask_ps(_mm256_cmp_ps(sum, _mm256_set1_ps(bound),
+													   _CMP_LT_OQ));
 }
 
-SCORE_TARGET static void
+SCORE_TARGET static uint32_t
 avx2_estimate(uint32_t n, float base, float scale,
 			  const float *add, const uint16_t *mul,
-			  const float *score, float *est)
+			  const float *score, float bound, float *est)
 {
+	uint32_t	near = 0;
 	uint32_t	i = 0;
 
 	for (; n - i >= 8; i += 8)
-		estimate8(base, scale, add + i, mul + i, score + i, est + i);
+		near |= estimate8(base, scale, add + i, mul + i, score + i, bound, est + i) << i;
 	if (i < n)
 	{
 		float		last_add[8] = {0};
@@ -241,9 +245,11 @@ avx2_estimate(uint32_t n, float base, float scale,
 		memcpy(last_add, add + i, (n - i) * sizeof(float));
 		memcpy(last_mul, mul + i, (n - i) * sizeof(uint16_t));
 		memcpy(last_score, score + i, (n - i) * sizeof(float));
-		estimate8(base, scale, last_add, last_mul, last_score, last_est);
+		near |= (estimate8(base, scale, last_add, last_mul, last_score, bound, last_est) &
+				 ((1U << (n - i)) - 1)) << i;
 		memcpy(est + i, last_est, (n - i) * sizeof(float));
 	}
+	return near;
 }
 
 const CodeScorer code_scorer_avx2 = {

@@ -150,11 +150,12 @@ fold_lanes(Bytes all, Bytes odd, Ints *ints)
 	ints[0] = _mm512_add_epi32(ints[0], _mm512_cvtepu16_epi32(lanes));
 }
 
-SCORE_TARGET static void
+SCORE_TARGET static uint32_t
 SCORE(estimate) (uint32_t n, float base, float scale,
 				 const float *add, const uint16_t *mul,
-				 const float *score, float *est)
+				 const float *score, float bound, float *est)
 {
+	uint32_t	near = 0;
 	uint32_t	i;
 
 	for (i = 0; i < n; i += 16)
@@ -171,5 +172,8 @@ SCORE(estimate) (uint32_t n, float base, float scale,
 		sum = _mm512_fmadd_ps(factor, _mm512_maskz_loadu_ps(mask, score + i),
 							  sum);
 		_mm512_mask_storeu_ps(est + i, mask, sum);
+		near |= (uint32_t) _mm512_mask_cmp_ps_mask(mask, sum, _mm512_set1_ps(bound),
+												   _CMP_LT_OQ) << i;
 	}
+	return near;
 }

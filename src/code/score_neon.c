@@ -247,11 +247,13 @@ dot4(int bits, Ints sum, Bytes codes, Bytes values)
 
 #include "score_template.h"
 
-static void
+static uint32_t
 neon_estimate(uint32_t n, float base, float scale,
 			  const float *add, const uint16_t *mul,
-			  const float *score, float *est)
+			  const float *score, float bound, float *est)
 {
+	const uint32x4_t bit = {1, 2, 4, 8};
+	uint32_t	near = 0;
 	uint32_t	i = 0;
 
 	for (; n - i >= 4; i += 4)
@@ -260,11 +262,14 @@ neon_estimate(uint32_t n, float base, float scale,
 		float32x4_t factor = vmulq_n_f32(vcvt_f32_f16(half), scale);
 		float32x4_t sum = vaddq_f32(vdupq_n_f32(base), vld1q_f32(add + i));
 
-		vst1q_f32(est + i, vfmaq_f32(sum, factor, vld1q_f32(score + i)));
+		sum = vfmaq_f32(sum, factor, vld1q_f32(score + i));
+		vst1q_f32(est + i, sum);
+		near |= vaddvq_u32(vandq_u32(vcltq_f32(sum, vdupq_n_f32(bound)), bit)) << i;
 	}
 	if (i < n)
-		code_scorer_scalar.estimate(n - i, base, scale, add + i, mul + i,
-									score + i, est + i);
+		near |= code_scorer_scalar.estimate(n - i, base, scale, add + i, mul + i,
+											score + i, bound, est + i) << i;
+	return near;
 }
 
 const CodeScorer code_scorer_neon = {

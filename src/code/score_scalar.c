@@ -115,11 +115,12 @@ scalar_dot_row(const CodeQuery *query, const uint8_t *row)
 }
 
 /* The one rounding after the product is the fused operation's everywhere. */
-static void
+static uint32_t
 scalar_estimate(uint32_t n, float base, float scale,
 				const float *add, const uint16_t *mul,
-				const float *score, float *est)
+				const float *score, float bound, float *est)
 {
+	uint32_t	near = 0;
 	uint32_t	i;
 
 	for (i = 0; i < n; i++)
@@ -135,7 +136,9 @@ scalar_estimate(uint32_t n, float base, float scale,
 		estimate = fmaf(scale * half_to_float(edge_mul), edge_score,
 						base + edge_add);
 		memcpy((char *) est + 4 * (size_t) i, &estimate, 4);
+		near |= (uint32_t) (estimate < bound) << i;
 	}
+	return near;
 }
 
 const CodeScorer code_scorer_scalar = {

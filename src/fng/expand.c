@@ -3,16 +3,16 @@
  * expand.c
  *	  One step of a graph search: visiting the best candidate.
  *
- * Candidates up to a bound wait in a heap by estimate, those beyond it in an
+ * Candidates below a bound wait in a heap by estimate, the others in an
  * unordered array, "later": once near is full most neighbours are too far to
- * be expanded soon, and a comparison and a store is all that they cost.  A
+ * be expanded soon, and being copied by the block is all that they cost.  A
  * node may wait several times, with estimates from several parents; it is
  * expanded once.
  *
  * What a step costs is not arithmetic but cache misses (postgres.md section
  * 2.1): the buffer mapping table, the buffer's descriptor, the page.  So the
- * backend remembers the buffer of each block, and the page of the node that
- * is likely to come next is prefetched as soon as it is known.
+ * backend remembers the buffer of each block, and the slot of the node that
+ * comes next is prefetched before the current one is visited.
  *
  *-------------------------------------------------------------------------
  */
@@ -23,6 +23,7 @@
 
 #include "../distance/half.h"
 #include "miscadmin.h"
+#include "port/pg_bitutils.h"
 #include "search_int.h"
 #include "storage/buf_internals.h"
 #include "utils/memutils.h"
@@ -35,60 +36,150 @@
 #define FULL_READ_EVERY		16
 
 /* The hardware goes on by itself after so many consecutive lines. */
-#define PREFETCH_LINES		16
+#define PREFETCH_LINES		128
 
 /* Margin of the bound, in spreads of the near list. */
 #define BOUND_SLACK			0.25f
 
+static bool choose_next(FngSearch *search, bool depends);
+static void put_back_next(FngSearch *search);
 static bool is_wanted(const FngSearch *search, const FngFound *found);
 static void refill_candidates(FngSearch *search);
 static bool visit(FngSearch *search, uint32 id, FngFound *found);
 static Buffer read_node_page(FngSearch *search, BlockNumber block);
 static void remember_buffer(FngIndex *index, BlockNumber block, Buffer buffer);
-static void prefetch_node(FngSearch *search, uint32 id);
-static void prefetch_lines(const char *at, Size nbytes);
 static bool lock_node(FngSearch *search, uint32 id, Buffer *buffer, char **slot,
 					  const float **value);
-static void score_edges(FngSearch *search, const char *slot, double base);
-static void score_pending(FngSearch *search, const char *slot, double base);
+static void score_edges(FngSearch *search, const char *slot, float base);
+static void score_pending(FngSearch *search, const char *slot, float base);
+static void add_candidates(FngSearch *search, const FngNodeData *node, float base,
+						   uint32 n, const uint32 *ids, const float *add,
+						   const uint16 *mul);
+static void reserve_later(FngSearch *search);
+static uint32 subtract_margin(FngSearch *search, float margin, uint32 n,
+							  const uint16 *mul, float *estimates);
 static float estimate_margin(const FngSearch *search, const FngNodeData *node,
 							 double base);
-static void add_candidates(FngSearch *search, const uint32 *ids, uint32 n);
-static void add_later(FngSearch *search, Candidate candidate);
 static void remember_visit(FngSearch *search, const FngFound *found,
 						   const FngNodeData *node, const float *value);
 static void add_found(FngSearch *search, const FngFound *found);
 static float bound_of_near(const FngSearch *search);
 
 /*
- * Visit the unexpanded candidate of the smallest estimate; there must be one.
- * Takes and releases share locks; the caller holds none.
+ * Hints to the processor.  They are inline because gcc takes a function that
+ * only prefetches for one without effect, and drops the call.
+ */
+static pg_attribute_always_inline void
+prefetch_lines(const char *at, Size nbytes)
+{
+	Size		n = Min(nbytes / FNG_LINE + 1, PREFETCH_LINES);
+
+	for (Size i = 0; i < n; i++)
+		__builtin_prefetch(at + i * FNG_LINE);
+}
+
+/* Where a node is will be asked if it comes to be visited. */
+static pg_attribute_always_inline void
+prefetch_hint(const FngSearch *search, uint32 id)
+{
+	BlockNumber block = FngIdBlock(&search->index->layout, id);
+
+	if (block < search->index->nhints)
+		__builtin_prefetch(&search->index->hints[block]);
+}
+
+/*
+ * Bring a node into the cache if its page is where it last was.  Without a
+ * pin the page may be another's by now: then this was in vain.
+ */
+static pg_attribute_always_inline void
+prefetch_node(const FngSearch *search, uint32 id)
+{
+	const FngLayout *layout = &search->index->layout;
+	BlockNumber block = FngIdBlock(layout, id);
+	Buffer		buffer;
+	const char *slot;
+
+	if (block >= search->index->nhints)
+		return;
+	buffer = search->index->hints[block];
+	if (!BufferIsValid(buffer) || BufferIsLocal(buffer))
+		return;
+	__builtin_prefetch(GetBufferDescriptor(buffer - 1));
+	slot = FngPageSlot(layout, BufferGetBlock(buffer), FngIdSlot(layout, id));
+	prefetch_lines(slot, layout->vector_offset);
+	if (layout->vector_inline)
+		prefetch_lines(slot + layout->vector_offset, layout->vector_bytes);
+	prefetch_lines(slot + layout->code_offset, layout->max_degree * layout->row_bytes);
+}
+
+/*
+ * Visit the next candidate, if there is one that has not been.  Which comes
+ * after it is settled, and its slot on the way to the cache, before the visit
+ * begins: the neighbours just found wait for one step, which costs a percent
+ * more steps and hides the cache misses of most.  Takes and releases share
+ * locks; the caller holds none.
  */
 void
 fng_expand_best(FngSearch *search)
 {
 	Candidate	candidate;
-	VisitedEntry *entry;
 	FngFound	found;
 	bool		seen;
 
-	if (search->nlater > 0 &&
-		(search->candidates.count == 0 ||
-		 search->later_least < search->candidates.elements[0].estimate))
-	{
-		refill_candidates(search);
-		if (search->candidates.count == 0)
-			return;				/* all had been visited */
-	}
-	candidate = candidate_heap_pop(&search->candidates);
-	entry = visited_insert(search->visited, candidate.id, &seen);
-	if (seen)
+	if (search->has_next && search->nnear == search->list_size &&
+		search->next.estimate > search->near[search->nnear - 1].score)
+		put_back_next(search);
+	if (!search->has_next && !choose_next(search, true))
 		return;
-	entry->returned = false;
+	candidate = search->next;
+	visited_insert(search->visited, candidate.id, &seen)->returned = false;
+	if (choose_next(search, false))
+		prefetch_node(search, search->next.id);
+
 	CHECK_FOR_INTERRUPTS();
 	search->expansions++;
 	if (visit(search, candidate.id, &found) && is_wanted(search, &found))
 		add_found(search, &found);
+}
+
+/*
+ * Take the unvisited candidate of the least estimate out of the heap, to be
+ * visited next.  Returns false if there is none, or, unless the search
+ * depends on it, if that takes a look at those of later: the visit under way
+ * will most likely bring something nearer.
+ */
+static bool
+choose_next(FngSearch *search, bool depends)
+{
+	search->has_next = false;
+	while (search->candidates.count > 0 || search->nlater > 0)
+	{
+		if (search->nlater > 0 &&
+			(search->candidates.count == 0 ||
+			 search->later_least < search->candidates.elements[0].estimate))
+		{
+			if (!depends)
+				return false;
+			refill_candidates(search);
+			continue;
+		}
+		search->next = candidate_heap_pop(&search->candidates);
+		if (visited_lookup(search->visited, search->next.id) == NULL)
+		{
+			search->has_next = true;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* What was chosen is too far by now; there may be better. */
+static void
+put_back_next(FngSearch *search)
+{
+	candidate_heap_push(&search->candidates, search->next);
+	search->has_next = false;
 }
 
 /*
@@ -115,8 +206,13 @@ refill_candidates(FngSearch *search)
 	search->bound = Max(bound_of_near(search), search->later_least);
 	for (Size i = 0; i < search->nlater; i++)
 	{
-		Candidate	candidate = search->later[i];
+		Candidate	candidate = {search->later_estimates[i], search->later_ids[i]};
 
+		if (candidate.id == FNG_NO_ID)
+			continue;
+		/* overflow and its NaN: try these last */
+		if (unlikely(!(candidate.estimate < FLT_MAX)))
+			candidate.estimate = FLT_MAX;
 		if (candidate.estimate <= search->bound)
 		{
 			if (visited_lookup(search->visited, candidate.id) == NULL)
@@ -124,7 +220,8 @@ refill_candidates(FngSearch *search)
 			continue;
 		}
 		least = Min(least, candidate.estimate);
-		search->later[kept++] = candidate;
+		search->later_estimates[kept] = candidate.estimate;
+		search->later_ids[kept++] = candidate.id;
 	}
 	search->nlater = kept;
 	search->later_least = least;
@@ -168,11 +265,11 @@ visit(FngSearch *search, uint32 id, FngFound *found)
 	if (isnan(found->score))
 		found->score = INFINITY;
 
-	score_edges(search, slot, found->score);
+	score_edges(search, slot, (float) found->score);
 	if (node->npending > 0)
-		score_pending(search, slot, found->score);
-	for (Size i = 0; i < Min(search->candidates.count, 3); i++)
-		prefetch_node(search, search->candidates.elements[i].id);
+		score_pending(search, slot, (float) found->score);
+	if (search->candidates.count > 0)
+		prefetch_node(search, search->candidates.elements[0].id);
 	if (search->collecting)
 		remember_visit(search, found, node, value);
 	UnlockReleaseBuffer(buffer);
@@ -213,40 +310,6 @@ remember_buffer(FngIndex *index, BlockNumber block, Buffer buffer)
 		index->nhints = n;
 	}
 	index->hints[block] = buffer;
-}
-
-/*
- * Bring a node into the cache if its page is where it last was.  Without a
- * pin the page may be another's by now: then this was in vain.
- */
-static void
-prefetch_node(FngSearch *search, uint32 id)
-{
-	const FngLayout *layout = &search->index->layout;
-	BlockNumber block = FngIdBlock(layout, id);
-	Buffer		buffer;
-	const char *slot;
-
-	if (block >= search->index->nhints)
-		return;
-	buffer = search->index->hints[block];
-	if (!BufferIsValid(buffer) || BufferIsLocal(buffer))
-		return;
-	__builtin_prefetch(GetBufferDescriptor(buffer - 1));
-	slot = FngPageSlot(layout, BufferGetBlock(buffer), FngIdSlot(layout, id));
-	prefetch_lines(slot, layout->vector_offset);
-	if (layout->vector_inline)
-		prefetch_lines(slot + layout->vector_offset, layout->vector_bytes);
-	prefetch_lines(slot + layout->code_offset, layout->max_degree * layout->row_bytes);
-}
-
-static void
-prefetch_lines(const char *at, Size nbytes)
-{
-	Size		n = Min(nbytes / FNG_LINE + 1, PREFETCH_LINES);
-
-	for (Size i = 0; i < n; i++)
-		__builtin_prefetch(at + i * FNG_LINE);
 }
 
 /*
@@ -291,56 +354,114 @@ lock_node(FngSearch *search, uint32 id, Buffer *buffer, char **slot,
 
 /* Estimate the neighbours in the columnar blocks. */
 static void
-score_edges(FngSearch *search, const char *slot, double base)
+score_edges(FngSearch *search, const char *slot, float base)
 {
 	const FngLayout *layout = &search->index->layout;
 	const FngNodeData *node = (const FngNodeData *) slot;
 	uint32		degree = Min(node->degree, layout->max_degree);
 	uint32		first = 0;
-	float		margin = estimate_margin(search, node, base);
 
 	while (first < degree)
 	{
 		uint32		lanes = fng_block_lanes(layout, first);
-		uint32		n = Min(lanes, degree - first);
-		const uint16 *mul = FngSlotMul(layout, slot) + first;
 
 		code_score_block(&layout->code, search->code_query,
 						 FngSlotCodes(layout, slot) + first * layout->row_bytes,
 						 lanes, search->scores);
-		code_estimate(n, (float) base, node->mul_scale,
-					  FngSlotAdd(layout, slot) + first, mul,
-					  search->scores, search->estimates);
-		if (margin > 0)
-		{
-			for (uint32 i = 0; i < n; i++)
-				search->estimates[i] -= margin * fabsf(half_to_float(mul[i]));
-		}
-		add_candidates(search, FngSlotIds(layout, slot) + first, n);
+		add_candidates(search, node, base, Min(lanes, degree - first),
+					   FngSlotIds(layout, slot) + first,
+					   FngSlotAdd(layout, slot) + first,
+					   FngSlotMul(layout, slot) + first);
 		first += lanes;
 	}
 }
 
 /* The same for pending rows. */
 static void
-score_pending(FngSearch *search, const char *slot, double base)
+score_pending(FngSearch *search, const char *slot, float base)
 {
 	const FngLayout *layout = &search->index->layout;
 	const FngNodeData *node = (const FngNodeData *) slot;
 	uint32		npending = Min(node->npending, layout->max_pending);
-	float		margin = estimate_margin(search, node, base);
 
 	for (uint32 i = 0; i < npending; i++)
 	{
 		FngPendingData *pending = FngSlotPending(layout, slot, i);
-		float		score = code_score_row(&layout->code, search->code_query,
-										   FngPendingRow(pending));
 
-		code_estimate(1, (float) base, node->mul_scale, &pending->add, &pending->mul,
-					  &score, search->estimates);
-		search->estimates[0] -= margin * fabsf(half_to_float(pending->mul));
-		add_candidates(search, &pending->id, 1);
+		search->scores[0] = code_score_row(&layout->code, search->code_query,
+										   FngPendingRow(pending));
+		add_candidates(search, node, base, 1, &pending->id, &pending->add,
+					   &pending->mul);
 	}
+}
+
+/*
+ * Take n <= CODE_LANES edges, whose scores are known, as candidates.  Most of
+ * their estimates are beyond the bound: they go to later without a look.
+ */
+static void
+add_candidates(FngSearch *search, const FngNodeData *node, float base, uint32 n,
+			   const uint32 *ids, const float *add, const uint16 *mul)
+{
+	float	   *estimates;
+	uint32	   *later_ids;
+	uint32		below;
+
+	reserve_later(search);
+	estimates = search->later_estimates + search->nlater;
+	later_ids = search->later_ids + search->nlater;
+	below = code_estimate(n, base, node->mul_scale, add, mul, search->scores,
+						  search->bound, estimates);
+	if (search->explore > 0)
+		below = subtract_margin(search, estimate_margin(search, node, base), n, mul,
+								estimates);
+	memcpy(later_ids, ids, n * sizeof(uint32));
+	search->nlater += n;
+	search->later_least = Min(search->later_least, search->bound);
+
+	while (below != 0)
+	{
+		uint32		i = pg_rightmost_one_pos32(below);
+		Candidate	candidate = {estimates[i], ids[i]};
+
+		below &= below - 1;
+		later_ids[i] = FNG_NO_ID;
+		if (candidate.id != FNG_NO_ID &&
+			visited_lookup(search->visited, candidate.id) == NULL)
+		{
+			candidate_heap_push(&search->candidates, candidate);
+			prefetch_hint(search, candidate.id);
+		}
+	}
+}
+
+/* Make room for the edges of a block. */
+static void
+reserve_later(FngSearch *search)
+{
+	if (likely(search->nlater + CODE_LANES <= search->later_capacity))
+		return;
+	search->later_capacity *= 2;
+	search->later_estimates = repalloc_huge(search->later_estimates,
+											mul_size(search->later_capacity, sizeof(float)));
+	search->later_ids = repalloc_huge(search->later_ids,
+									  mul_size(search->later_capacity, sizeof(uint32)));
+}
+
+/* Lessen estimates, and tell which are below the bound then. */
+static uint32
+subtract_margin(FngSearch *search, float margin, uint32 n, const uint16 *mul,
+				float *estimates)
+{
+	uint32		below = 0;
+
+	for (uint32 i = 0; i < n; i++)
+	{
+		estimates[i] -= margin * fabsf(half_to_float(mul[i]));
+		if (estimates[i] < search->bound)
+			below |= (uint32) 1 << i;
+	}
+	return below;
 }
 
 /*
@@ -353,46 +474,10 @@ estimate_margin(const FngSearch *search, const FngNodeData *node, double base)
 {
 	double		squared = base;
 
-	if (search->explore == 0)
-		return 0;
 	if (search->index->layout.form == CODE_IP)
 		squared = search->query_squared + 2 * base +
 			(double) search->index->meta.ip_norm * search->index->meta.ip_norm;
 	return search->explore * node->mul_scale * (float) sqrt(Max(squared, 0.0));
-}
-
-/* Take the nodes of search->estimates as candidates. */
-static void
-add_candidates(FngSearch *search, const uint32 *ids, uint32 n)
-{
-	for (uint32 i = 0; i < n; i++)
-	{
-		Candidate	candidate = {search->estimates[i], ids[i]};
-
-		/* overflow and its NaN: try these last */
-		if (unlikely(!(candidate.estimate < FLT_MAX)))
-			candidate.estimate = FLT_MAX;
-		if (candidate.estimate > search->bound)
-			add_later(search, candidate);
-		else if (candidate.id != FNG_NO_ID &&
-				 visited_lookup(search->visited, candidate.id) == NULL)
-			candidate_heap_push(&search->candidates, candidate);
-	}
-}
-
-static void
-add_later(FngSearch *search, Candidate candidate)
-{
-	if (candidate.id == FNG_NO_ID)
-		return;
-	if (unlikely(search->nlater == search->later_capacity))
-	{
-		search->later_capacity *= 2;
-		search->later = repalloc_huge(search->later,
-									  mul_size(search->later_capacity, sizeof(Candidate)));
-	}
-	search->later[search->nlater++] = candidate;
-	search->later_least = Min(search->later_least, candidate.estimate);
 }
 
 /* Keep the node and a copy of its vector for the caller of collect. */

@@ -27,6 +27,7 @@
 #include <math.h>
 
 #include "miscadmin.h"
+#include "port/pg_bitutils.h"
 #include "search_int.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -76,7 +77,8 @@ fng_search_create(Relation index, MemoryContext parent)
 		search->chained = palloc(layout->vector_bytes);
 	candidate_heap_init(&search->candidates, 1024);
 	search->later_capacity = 4096;
-	search->later = palloc(search->later_capacity * sizeof(Candidate));
+	search->later_estimates = palloc(search->later_capacity * sizeof(float));
+	search->later_ids = palloc(search->later_capacity * sizeof(uint32));
 	found_heap_init(&search->far, 256);
 	search->visited = visited_create(context, 512, NULL);
 	MemoryContextSwitchTo(old);
@@ -249,6 +251,7 @@ reset_level(FngSearch *search, uint8 level)
 {
 	search->level = level;
 	search->candidates.count = 0;
+	search->has_next = false;
 	search->nlater = 0;
 	search->later_least = INFINITY;
 	search->bound = INFINITY;
@@ -303,20 +306,23 @@ seed_from_top(FngSearch *search)
 	for (uint32 first = 0; first < index->ntop; first += CODE_LANES)
 	{
 		uint32		n = Min(CODE_LANES, index->ntop - first);
+		float		estimates[CODE_LANES];
+		float		worst = nbest < NUM_SEEDS ? INFINITY : best[nbest - 1].estimate;
+		uint32		below;
 
 		code_score_block(&index->top_code, search->top_query,
 						 index->top_blocks + first / CODE_LANES * block_bytes,
 						 CODE_LANES, search->scores);
-		code_estimate(n, base, index->top_scale, index->top_add + first,
-					  index->top_mul + first, search->scores, search->estimates);
-		for (uint32 i = 0; i < n; i++)
+		below = code_estimate(n, base, index->top_scale, index->top_add + first,
+							  index->top_mul + first, search->scores, worst, estimates);
+		while (below != 0)
 		{
-			Candidate	candidate;
+			uint32		i = pg_rightmost_one_pos32(below);
+			Candidate	candidate = {estimates[i], index->top_down[first + i]};
 			uint32		at;
 
-			candidate.estimate = search->estimates[i];
-			candidate.id = index->top_down[first + i];
-			if (nbest == NUM_SEEDS && !(candidate.estimate < best[nbest - 1].estimate))
+			below &= below - 1;
+			if (nbest == NUM_SEEDS && candidate.estimate >= best[nbest - 1].estimate)
 				continue;
 			at = nbest < NUM_SEEDS ? nbest++ : nbest - 1;
 			while (at > 0 && candidate.estimate < best[at - 1].estimate)
@@ -427,7 +433,7 @@ out_of_budget(FngSearch *search)
 	if (search->expansions >= search->max_expansions)
 		return true;
 	bytes = search->candidates.capacity * sizeof(Candidate) +
-		search->later_capacity * sizeof(Candidate) +
+		search->later_capacity * (sizeof(float) + sizeof(uint32)) +
 		search->far.capacity * sizeof(FngFound) +
 		search->visited->size * sizeof(VisitedEntry);
 	return bytes > (Size) work_mem * 1024;

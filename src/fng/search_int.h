@@ -76,12 +76,15 @@ struct FngSearch
 
 	/* progress */
 	uint8		level;
-	candidate_heap candidates;	/* estimates up to bound */
-	Candidate  *later;			/* estimates beyond it, in no order */
+	candidate_heap candidates;	/* estimates below bound */
+	float	   *later_estimates;	/* the others, in no order */
+	uint32	   *later_ids;		/* FNG_NO_ID for no candidate */
 	Size		nlater;
 	Size		later_capacity;
-	float		later_least;	/* least of them; +infinity for none */
+	float		later_least;	/* none of them is less */
 	float		bound;
+	bool		has_next;
+	Candidate	next;			/* to be visited next, on its way to the cache */
 	FngFound   *near;
 	uint32		nnear;
 	uint32		near_capacity;
@@ -94,7 +97,6 @@ struct FngSearch
 	/* scratch of one expansion */
 	float	   *chained;		/* a vector from its chain */
 	float		scores[CODE_LANES];
-	float		estimates[CODE_LANES];
 
 	/* visits kept for fng_search_collect */
 	bool		collecting;
@@ -110,16 +112,22 @@ extern void fng_expand_best(FngSearch *search);
 static inline bool
 fng_search_exhausted(const FngSearch *search)
 {
-	return search->candidates.count == 0 && search->nlater == 0;
+	return !search->has_next && search->candidates.count == 0 && search->nlater == 0;
 }
 
-/* The least estimate of all unexpanded candidates; there must be one. */
+/*
+ * No unexpanded candidate has a lesser estimate than this; there must be one.
+ */
 static inline float
 fng_least_estimate(const FngSearch *search)
 {
-	if (search->candidates.count == 0)
-		return search->later_least;
-	return Min(search->candidates.elements[0].estimate, search->later_least);
+	float		least = search->nlater > 0 ? search->later_least : INFINITY;
+
+	if (search->has_next)
+		least = Min(least, search->next.estimate);
+	if (search->candidates.count > 0)
+		least = Min(least, search->candidates.elements[0].estimate);
+	return least;
 }
 
 #endif							/* DESCARTES_FNG_SEARCH_INT_H */

@@ -775,7 +775,7 @@ check_magnitude(CodeForm form, uint32_t bits, double magnitude)
 	code_score_block(&params, query, block, CODE_LANES, score);
 	code_estimate(CODE_LANES,
 				  (float) fmin(base_value(form, 128, q, c), FLT_MAX), scale,
-				  add, half, score, est);
+				  add, half, score, INFINITY, est);
 
 	for (uint32_t lane = 0; lane < CODE_LANES; lane++)
 	{
@@ -815,7 +815,7 @@ test_magnitudes(void)
 static void
 test_estimate_kernel(void)
 {
-	for (uint32_t n = 0; n <= 70; n++)
+	for (uint32_t n = 0; n <= CODE_LANES; n++)
 		foreach_level(level)
 	{
 		/* an odd address for each array */
@@ -825,18 +825,28 @@ test_estimate_kernel(void)
 		uint16_t   *mul = allocate((n + 1) * sizeof(uint16_t));
 		float		scale = (float) normal();
 		float		base = (float) (1000 * uniform());
+		float		bound = base + (float) (100 * normal());
+		uint32_t	below = 0;
+		uint32_t	expected_below = 0;
 
+		if (n > 3)
+		{
+			add[n / 2] = INFINITY;
+			add[n / 3] = NAN;
+			if (n % 3 == 0)
+				bound = INFINITY;
+		}
 		for (uint32_t i = 0; i < n; i++)
 			mul[i] = half_from_float((float) (normal() *
 											  pow(2, -20 * uniform())));
 		memcpy(memory + 1, add, n * 4);
 		memcpy(memory + 1 + n * 4, score, n * 4);
 		memcpy(memory + 1 + n * 8, mul, n * 2);
-		code_estimate(n, base, scale,
-					  (const float *) (void *) (memory + 1),
-					  (const uint16_t *) (void *) (memory + 1 + n * 8),
-					  (const float *) (void *) (memory + 1 + n * 4),
-					  (float *) (void *) (memory + 1 + n * 10));
+		below = code_estimate(n, base, scale,
+							  (const float *) (void *) (memory + 1),
+							  (const uint16_t *) (void *) (memory + 1 + n * 8),
+							  (const float *) (void *) (memory + 1 + n * 4), bound,
+							  (float *) (void *) (memory + 1 + n * 10));
 		for (uint32_t i = 0; i < n; i++)
 		{
 			float		est;
@@ -844,16 +854,21 @@ test_estimate_kernel(void)
 										score[i], base + add[i]);
 
 			memcpy(&est, memory + 1 + n * 10 + i * 4, 4);
-			if (memcmp(&est, &expected, 4) != 0)
+			if (expected < bound)
+				expected_below |= 1U << i;
+			if (isnan(expected) ? !isnan(est) : memcmp(&est, &expected, 4) != 0)
 				complain("n %u level %d: %.9g, not %.9g", n, level, est,
 						 expected);
 		}
+		if (below != expected_below)
+			complain("n %u level %d: %08x below the bound, not %08x", n, level, below,
+					 expected_below);
 		free(memory);
 		free(add);
 		free(score);
 		free(mul);
 	}
-	group_done("code_estimate: same bits at all levels");
+	group_done("code_estimate: same bits and sets at all levels");
 }
 
 int
