@@ -44,7 +44,6 @@ static bool is_wanted(const FngSearch *search, const FngFound *found);
 static void refill_candidates(FngSearch *search);
 static bool visit(FngSearch *search, uint32 id, FngFound *found);
 static Buffer read_node_page(FngSearch *search, BlockNumber block);
-static void remember_buffer(FngIndex *index, BlockNumber block, Buffer buffer);
 static void prefetch_node(FngSearch *search, uint32 id);
 static void prefetch_lines(const char *at, Size nbytes);
 static bool lock_node(FngSearch *search, uint32 id, Buffer *buffer, char **slot,
@@ -187,19 +186,17 @@ static Buffer
 read_node_page(FngSearch *search, BlockNumber block)
 {
 	FngIndex   *index = search->index;
-	Buffer		buffer;
 
 	if (block < index->nhints && BufferIsValid(index->hints[block]) &&
 		search->expansions % FULL_READ_EVERY != 0 &&
 		ReadRecentBuffer(search->file, MAIN_FORKNUM, block, index->hints[block]))
 		return index->hints[block];
-	buffer = ReadBuffer(search->relation, block);
-	remember_buffer(index, block, buffer);
-	return buffer;
+	return fng_read_ahead(search, block);
 }
 
-static void
-remember_buffer(FngIndex *index, BlockNumber block, Buffer buffer)
+/* Note where a block is, for the next time. */
+void
+fng_remember_buffer(FngIndex *index, BlockNumber block, Buffer buffer)
 {
 	if (block >= index->nhints)
 	{

@@ -236,6 +236,7 @@ prepare_query(FngSearch *search, const float *query, float aux,
 											  mul_size(list_size, sizeof(FngFound)));
 		search->near_capacity = list_size;
 	}
+	search->asking = false;
 	search->list_size = list_size;
 	search->explore = explore_factor * code_error_scale(&layout->code);
 	search->query_squared = search->kernels->dot(layout->code.rotdim, search->rotated,

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * search_int.h
- *	  The state of a graph search, for search.c and expand.c.
+ *	  The state of a graph search, for search.c, expand.c and prefetch.c.
  *
  *-------------------------------------------------------------------------
  */
@@ -54,6 +54,9 @@ fng_hash_id(uint32 id)
 
 #include "lib/simplehash.h"
 
+/* Places of the table of blocks asked for. */
+#define FNG_ASKED		256
+
 struct FngSearch
 {
 	Relation	relation;
@@ -101,10 +104,18 @@ struct FngSearch
 	FngVisit   *visits;
 	uint32		nvisits;
 	uint32		visits_capacity;
+
+	/* blocks that this search has asked for, see prefetch.c */
+	bool		asking;			/* false: asked is that of an earlier one */
+	BlockNumber asked[FNG_ASKED];
 };
 
 /* expand.c */
 extern void fng_expand_best(FngSearch *search);
+extern void fng_remember_buffer(FngIndex *index, BlockNumber block, Buffer buffer);
+
+/* prefetch.c */
+extern Buffer fng_read_ahead(FngSearch *search, BlockNumber block);
 
 /* Is there nothing left to expand? */
 static inline bool
