@@ -130,7 +130,8 @@ def measure_engine(engine, width, args):
     notes = []
     runs = [{"system_cache": kept, "effective_io_concurrency": concurrency,
              "seconds": [], "blocks": [0, 0]}
-            for kept in ("dropped", "kept") for concurrency in args.concurrency]
+            for kept in ("dropped", "kept")
+            for concurrency in args.concurrency]
     try:
         with Pass(engine, width, 0) as warm_up:
             warm_up.run(cache.drop)

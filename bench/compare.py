@@ -24,7 +24,7 @@ from measure import Results, parse, parser, say
 ACROSS = {**dict.fromkeys(TARGETS, 0.002), HIGH: 0.0005}
 NEAR = 0.01
 GROWTH = 1.25
-COARSE = 5                      # the same for --quick: so many times that
+COARSE = 5                      # --quick: so many times as far
 
 
 def choose_widths(recall_at, least, most, coarse):

@@ -499,6 +499,7 @@ CREATE FUNCTION descartes_index_stats(
 	OUT bytes_per_node double precision,
 	OUT late_finds bigint,
 	OUT sweeps bigint,
+	OUT prefetches bigint,
 	OUT format_version integer,
 	OUT metric text,
 	OUT dimensions integer,

@@ -119,6 +119,19 @@ compat_extend_relation(Relation relation, ForkNumber fork)
 }
 #endif
 
+/*
+ * Read streams came with 17, and leave to submit reads in batches with 18,
+ * provided that the callback does not block.
+ */
+#if PG_VERSION_NUM >= 170000
+#define COMPAT_READ_STREAM
+#if PG_VERSION_NUM >= 180000
+#define COMPAT_READ_STREAM_BATCHING		READ_STREAM_USE_BATCHING
+#else
+#define COMPAT_READ_STREAM_BATCHING		0
+#endif
+#endif
+
 /* 18 counts index searches for EXPLAIN, besides the statistics. */
 #if PG_VERSION_NUM >= 180000
 #define compat_count_index_scan(scan) \

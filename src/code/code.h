@@ -150,4 +150,10 @@ extern uint32_t code_estimate(uint32_t n, float base, float scale,
 							  const float *add, const uint16_t *mul,
 							  const float *score, float bound, float *est);
 
+/*
+ * The place of the least of n > 0 values, the first of equal ones.  None is
+ * NaN.
+ */
+extern uint32_t code_least(uint32_t n, const float *values);
+
 #endif							/* DESCARTES_CODE_H */

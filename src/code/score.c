@@ -112,3 +112,10 @@ code_estimate(uint32_t n, float base, float scale,
 {
 	return active_scorer()->estimate(n, base, scale, add, mul, score, bound, est);
 }
+
+/* See code.h. */
+uint32_t
+code_least(uint32_t n, const float *values)
+{
+	return active_scorer()->least(n, values);
+}

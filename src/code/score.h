@@ -39,6 +39,8 @@ typedef struct CodeScorer
 	uint32_t	(*estimate) (uint32_t n, float base, float scale,
 							 const float *add, const uint16_t *mul,
 							 const float *score, float bound, float *est);
+	/* See code_least. */
+	uint32_t	(*least) (uint32_t n, const float *values);
 } CodeScorer;
 
 /*

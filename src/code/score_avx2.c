@@ -252,13 +252,45 @@ avx2_estimate(uint32_t n, float base, float scale,
 	return near;
 }
 
+/* First what the least value is, then where. */
+SCORE_TARGET static uint32_t
+avx2_least(uint32_t n, const float *values)
+{
+	__m256		least = _mm256_set1_ps(values[0]);
+	uint32_t	rest = n - n % 8;
+	float		value;
+
+	for (uint32_t i = 0; i < rest; i += 8)
+		least = _mm256_min_ps(least, _mm256_loadu_ps(values + i));
+	least = _mm256_min_ps(least, _mm256_permute2f128_ps(least, least, 1));
+	least = _mm256_min_ps(least, _mm256_permute_ps(least, 0x4e));
+	least = _mm256_min_ps(least, _mm256_permute_ps(least, 0xb1));
+	value = _mm256_cvtss_f32(least);
+	for (uint32_t i = rest; i < n; i++)
+		value = values[i] < value ? values[i] : value;
+
+	least = _mm256_set1_ps(value);
+	for (uint32_t i = 0; i < rest; i += 8)
+	{
+		int			equal = _mm256_movemask_ps(_mm256_cmp_ps(_mm256_loadu_ps(values + i),
+															 least, _CMP_EQ_OQ));
+
+		if (equal != 0)
+			return i + (uint32_t) __builtin_ctz((unsigned int) equal);
+	}
+	while (values[rest] != value)
+		rest++;
+	return rest;
+}
+
 const CodeScorer code_scorer_avx2 = {
 	.init_lut = code_avx2_init_lut,
 	.init_values = code_avx2_init_values,
 	.fastscan = avx2_fastscan,
 	.dot = avx2_dot,
 	.dot_row = avx2_dot_row,
-	.estimate = avx2_estimate
+	.estimate = avx2_estimate,
+	.least = avx2_least
 };
 
 #endif							/* SIMD_X86_64 */

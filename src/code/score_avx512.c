@@ -79,7 +79,8 @@ const CodeScorer code_scorer_avx512 = {
 	.fastscan = avx512_fastscan,
 	.dot = avx512_dot,
 	.dot_row = avx512_dot_row,
-	.estimate = avx512_estimate
+	.estimate = avx512_estimate,
+	.least = avx512_least
 };
 
 #endif							/* SIMD_X86_64 */

@@ -177,3 +177,29 @@ SCORE(estimate) (uint32_t n, float base, float scale,
 	}
 	return near;
 }
+
+/* First what the least value is, then where. */
+SCORE_TARGET static uint32_t
+SCORE(least) (uint32_t n, const float *values)
+{
+	__m512		least = _mm512_set1_ps(values[0]);
+	uint32_t	i;
+
+	for (i = 0; i < n; i += 16)
+	{
+		__mmask16	mask = n - i >= 16 ? 0xffff : (__mmask16) ((1U << (n - i)) - 1);
+
+		least = _mm512_mask_min_ps(least, mask, least,
+								   _mm512_maskz_loadu_ps(mask, values + i));
+	}
+	least = _mm512_set1_ps(_mm512_reduce_min_ps(least));
+	for (i = 0;; i += 16)
+	{
+		__mmask16	mask = n - i >= 16 ? 0xffff : (__mmask16) ((1U << (n - i)) - 1);
+
+		mask = _mm512_mask_cmp_ps_mask(mask, least, _mm512_maskz_loadu_ps(mask, values + i),
+									   _CMP_EQ_OQ);
+		if (mask != 0)
+			return i + (uint32_t) __builtin_ctz(mask);
+	}
+}

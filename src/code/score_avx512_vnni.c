@@ -68,7 +68,8 @@ const CodeScorer code_scorer_avx512_vnni = {
 	.fastscan = avx512_vnni_fastscan,
 	.dot = avx512_vnni_dot,
 	.dot_row = avx512_vnni_dot_row,
-	.estimate = avx512_vnni_estimate
+	.estimate = avx512_vnni_estimate,
+	.least = avx512_vnni_least
 };
 
 #endif							/* SIMD_X86_64 */

@@ -272,13 +272,40 @@ neon_estimate(uint32_t n, float base, float scale,
 	return near;
 }
 
+/* First what the least value is, then where. */
+static uint32_t
+neon_least(uint32_t n, const float *values)
+{
+	float32x4_t least = vdupq_n_f32(values[0]);
+	uint32_t	rest = n - n % 4;
+	uint32_t	i;
+	float		value;
+
+	for (i = 0; i < rest; i += 4)
+		least = vminq_f32(least, vld1q_f32(values + i));
+	value = vminvq_f32(least);
+	for (i = rest; i < n; i++)
+		value = values[i] < value ? values[i] : value;
+
+	least = vdupq_n_f32(value);
+	for (i = 0; i < rest; i += 4)
+	{
+		if (vmaxvq_u32(vceqq_f32(vld1q_f32(values + i), least)) != 0)
+			break;
+	}
+	while (values[i] != value)
+		i++;
+	return i;
+}
+
 const CodeScorer code_scorer_neon = {
 	.init_lut = code_neon_init_lut,
 	.init_values = code_neon_init_values,
 	.fastscan = neon_fastscan,
 	.dot = neon_dot,
 	.dot_row = neon_dot_row,
-	.estimate = neon_estimate
+	.estimate = neon_estimate,
+	.least = neon_least
 };
 
 #endif							/* SIMD_AARCH64 */

@@ -141,11 +141,25 @@ scalar_estimate(uint32_t n, float base, float scale,
 	return near;
 }
 
+static uint32_t
+scalar_least(uint32_t n, const float *values)
+{
+	uint32_t	least = 0;
+
+	for (uint32_t i = 1; i < n; i++)
+	{
+		if (values[i] < values[least])
+			least = i;
+	}
+	return least;
+}
+
 const CodeScorer code_scorer_scalar = {
 	.init_lut = code_scalar_init_lut,
 	.init_values = code_scalar_init_values,
 	.fastscan = scalar_fastscan,
 	.dot = scalar_dot,
 	.dot_row = scalar_dot_row,
-	.estimate = scalar_estimate
+	.estimate = scalar_estimate,
+	.least = scalar_least
 };

@@ -73,6 +73,8 @@ descartes_index_check(PG_FUNCTION_ARGS)
 	MemoryContext caller_context;
 	FngCheck	check = {0};
 	PGAlignedBlock page;
+	FngPass		pass;
+	BlockNumber block;
 
 	fng_inspect_begin(&inspection, PG_GETARG_OID(0),
 					  RecoveryInProgress() ? AccessShareLock : ShareLock);
@@ -88,11 +90,10 @@ descartes_index_check(PG_FUNCTION_ARGS)
 
 	/* each page by itself */
 	check_meta(&check);
-	for (BlockNumber block = 0; block < check.map.nblocks; block++)
-	{
-		if (fng_inspect_page(check.index, block, check.strategy, page.data))
-			check_page(&check, block, page.data);
-	}
+	fng_pass_begin(&pass, check.index, 0, check.map.nblocks, check.strategy);
+	while ((block = fng_inspect_next(&pass, page.data)) != InvalidBlockNumber)
+		check_page(&check, block, page.data);
+	fng_pass_end(&pass);
 
 	/* pages against each other, and against the table */
 	check.related = true;

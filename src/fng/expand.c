@@ -3,12 +3,6 @@
  * expand.c
  *	  One step of a graph search: visiting the best candidate.
  *
- * Candidates below a bound wait in a heap by estimate, the others in an
- * unordered array, "later": once near is full most neighbours are too far to
- * be expanded soon, and being copied by the block is all that they cost.  A
- * node may wait several times, with estimates from several parents; it is
- * expanded once.
- *
  * What a step costs is not arithmetic but cache misses (postgres.md section
  * 2.1): the buffer mapping table, the buffer's descriptor, the page.  So the
  * backend remembers the buffer of each block, and the slot of the node that
@@ -38,16 +32,9 @@
 /* The hardware goes on by itself after so many consecutive lines. */
 #define PREFETCH_LINES		128
 
-/* Margin of the bound, in spreads of the near list. */
-#define BOUND_SLACK			0.25f
-
-static bool choose_next(FngSearch *search, bool depends);
-static void put_back_next(FngSearch *search);
 static bool is_wanted(const FngSearch *search, const FngFound *found);
-static void refill_candidates(FngSearch *search);
 static bool visit(FngSearch *search, uint32 id, FngFound *found);
 static Buffer read_node_page(FngSearch *search, BlockNumber block);
-static void remember_buffer(FngIndex *index, BlockNumber block, Buffer buffer);
 static bool lock_node(FngSearch *search, uint32 id, Buffer *buffer, char **slot,
 					  const float **value);
 static void score_edges(FngSearch *search, const char *slot, float base);
@@ -55,7 +42,6 @@ static void score_pending(FngSearch *search, const char *slot, float base);
 static void add_candidates(FngSearch *search, const FngNodeData *node, float base,
 						   uint32 n, const uint32 *ids, const float *add,
 						   const uint16 *mul);
-static void reserve_later(FngSearch *search);
 static uint32 subtract_margin(FngSearch *search, float margin, uint32 n,
 							  const uint16 *mul, float *estimates);
 static float estimate_margin(const FngSearch *search, const FngNodeData *node,
@@ -63,7 +49,6 @@ static float estimate_margin(const FngSearch *search, const FngNodeData *node,
 static void remember_visit(FngSearch *search, const FngFound *found,
 						   const FngNodeData *node, const float *value);
 static void add_found(FngSearch *search, const FngFound *found);
-static float bound_of_near(const FngSearch *search);
 
 /*
  * Hints to the processor.  They are inline because gcc takes a function that
@@ -78,14 +63,20 @@ prefetch_lines(const char *at, Size nbytes)
 		__builtin_prefetch(at + i * FNG_LINE);
 }
 
-/* Where a node is will be asked if it comes to be visited. */
+/* Where these nodes are will be asked if they come to be visited. */
 static pg_attribute_always_inline void
-prefetch_hint(const FngSearch *search, uint32 id)
+prefetch_hints(const FngSearch *search, const uint32 *ids, uint32 which)
 {
-	BlockNumber block = FngIdBlock(&search->index->layout, id);
+	const FngIndex *index = search->index;
 
-	if (block < search->index->nhints)
-		__builtin_prefetch(&search->index->hints[block]);
+	while (which != 0)
+	{
+		BlockNumber block = FngIdBlock(&index->layout, ids[pg_rightmost_one_pos32(which)]);
+
+		if (block < index->nhints)
+			__builtin_prefetch(&index->hints[block]);
+		which &= which - 1;
+	}
 }
 
 /*
@@ -123,63 +114,34 @@ prefetch_node(const FngSearch *search, uint32 id)
 void
 fng_expand_best(FngSearch *search)
 {
+	FngFrontier *frontier = &search->frontier;
 	Candidate	candidate;
 	FngFound	found;
 	bool		seen;
 
+	/* what was chosen may be too far by now, and there may be better */
 	if (search->has_next && search->nnear == search->list_size &&
-		search->next.estimate > search->near[search->nnear - 1].score)
-		put_back_next(search);
-	if (!search->has_next && !choose_next(search, true))
+		search->next.estimate > search->near[search->nnear - 1].score &&
+		search->next.estimate > fng_frontier_least(frontier, search->visited))
+	{
+		fng_frontier_insert(frontier, search->next);
+		search->has_next = false;
+	}
+	if (!search->has_next &&
+		!fng_frontier_pop(frontier, search->visited, true, &search->next))
 		return;
 	candidate = search->next;
 	visited_insert(search->visited, candidate.id, &seen)->returned = false;
-	if (choose_next(search, false))
+	Assert(!seen);
+	fng_frontier_forget(frontier, candidate.id);
+	search->has_next = fng_frontier_pop(frontier, search->visited, false, &search->next);
+	if (search->has_next)
 		prefetch_node(search, search->next.id);
 
 	CHECK_FOR_INTERRUPTS();
 	search->expansions++;
 	if (visit(search, candidate.id, &found) && is_wanted(search, &found))
 		add_found(search, &found);
-}
-
-/*
- * Take the unvisited candidate of the least estimate out of the heap, to be
- * visited next.  Returns false if there is none, or, unless the search
- * depends on it, if that takes a look at those of later: the visit under way
- * will most likely bring something nearer.
- */
-static bool
-choose_next(FngSearch *search, bool depends)
-{
-	search->has_next = false;
-	while (search->candidates.count > 0 || search->nlater > 0)
-	{
-		if (search->nlater > 0 &&
-			(search->candidates.count == 0 ||
-			 search->later_least < search->candidates.elements[0].estimate))
-		{
-			if (!depends)
-				return false;
-			refill_candidates(search);
-			continue;
-		}
-		search->next = candidate_heap_pop(&search->candidates);
-		if (visited_lookup(search->visited, search->next.id) == NULL)
-		{
-			search->has_next = true;
-			return true;
-		}
-	}
-	return false;
-}
-
-/* What was chosen is too far by now; there may be better. */
-static void
-put_back_next(FngSearch *search)
-{
-	candidate_heap_push(&search->candidates, search->next);
-	search->has_next = false;
 }
 
 /*
@@ -195,53 +157,6 @@ is_wanted(const FngSearch *search, const FngFound *found)
 }
 
 /*
- * Raise the bound and move what is below it from later to the heap.
- */
-static void
-refill_candidates(FngSearch *search)
-{
-	Size		kept = 0;
-	float		least = INFINITY;
-
-	search->bound = Max(bound_of_near(search), search->later_least);
-	for (Size i = 0; i < search->nlater; i++)
-	{
-		Candidate	candidate = {search->later_estimates[i], search->later_ids[i]};
-
-		if (candidate.id == FNG_NO_ID)
-			continue;
-		/* overflow and its NaN: try these last */
-		if (unlikely(!(candidate.estimate < FLT_MAX)))
-			candidate.estimate = FLT_MAX;
-		if (candidate.estimate <= search->bound)
-		{
-			if (visited_lookup(search->visited, candidate.id) == NULL)
-				candidate_heap_push(&search->candidates, candidate);
-			continue;
-		}
-		least = Min(least, candidate.estimate);
-		search->later_estimates[kept] = candidate.estimate;
-		search->later_ids[kept++] = candidate.id;
-	}
-	search->nlater = kept;
-	search->later_least = least;
-}
-
-/* How far a candidate may be to be worth a place in the heap. */
-static float
-bound_of_near(const FngSearch *search)
-{
-	float		first;
-	float		last;
-
-	if (search->nnear < search->list_size)
-		return INFINITY;
-	first = (float) search->near[0].score;
-	last = (float) search->near[search->nnear - 1].score;
-	return last + BOUND_SLACK * (last - first);
-}
-
-/*
  * Visit a node: its exact score, and candidates from its edges.  Returns
  * false if the id leads to no node of this level.
  */
@@ -253,6 +168,7 @@ visit(FngSearch *search, uint32 id, FngFound *found)
 	char	   *slot;
 	const float *value;
 	FngNode		node;
+	Candidate	best;
 
 	if (!lock_node(search, id, &buffer, &slot, &value))
 		return false;
@@ -268,8 +184,8 @@ visit(FngSearch *search, uint32 id, FngFound *found)
 	score_edges(search, slot, (float) found->score);
 	if (node->npending > 0)
 		score_pending(search, slot, (float) found->score);
-	if (search->candidates.count > 0)
-		prefetch_node(search, search->candidates.elements[0].id);
+	if (fng_frontier_peek(&search->frontier, search->visited, false, &best))
+		prefetch_node(search, best.id);
 	if (search->collecting)
 		remember_visit(search, found, node, value);
 	UnlockReleaseBuffer(buffer);
@@ -284,19 +200,17 @@ static Buffer
 read_node_page(FngSearch *search, BlockNumber block)
 {
 	FngIndex   *index = search->index;
-	Buffer		buffer;
 
 	if (block < index->nhints && BufferIsValid(index->hints[block]) &&
 		search->expansions % FULL_READ_EVERY != 0 &&
 		ReadRecentBuffer(search->file, MAIN_FORKNUM, block, index->hints[block]))
 		return index->hints[block];
-	buffer = ReadBuffer(search->relation, block);
-	remember_buffer(index, block, buffer);
-	return buffer;
+	return fng_read_ahead(search, block);
 }
 
-static void
-remember_buffer(FngIndex *index, BlockNumber block, Buffer buffer)
+/* Note where a block is, for the next time. */
+void
+fng_remember_buffer(FngIndex *index, BlockNumber block, Buffer buffer)
 {
 	if (block >= index->nhints)
 	{
@@ -403,49 +317,19 @@ static void
 add_candidates(FngSearch *search, const FngNodeData *node, float base, uint32 n,
 			   const uint32 *ids, const float *add, const uint16 *mul)
 {
+	FngFrontier *frontier = &search->frontier;
 	float	   *estimates;
-	uint32	   *later_ids;
 	uint32		below;
 
-	reserve_later(search);
-	estimates = search->later_estimates + search->nlater;
-	later_ids = search->later_ids + search->nlater;
+	fng_frontier_reserve(frontier);
+	estimates = frontier->later_estimates + frontier->nlater;
 	below = code_estimate(n, base, node->mul_scale, add, mul, search->scores,
-						  search->bound, estimates);
+						  frontier->bound, estimates);
 	if (search->explore > 0)
 		below = subtract_margin(search, estimate_margin(search, node, base), n, mul,
 								estimates);
-	memcpy(later_ids, ids, n * sizeof(uint32));
-	search->nlater += n;
-	search->later_least = Min(search->later_least, search->bound);
-
-	while (below != 0)
-	{
-		uint32		i = pg_rightmost_one_pos32(below);
-		Candidate	candidate = {estimates[i], ids[i]};
-
-		below &= below - 1;
-		later_ids[i] = FNG_NO_ID;
-		if (candidate.id != FNG_NO_ID &&
-			visited_lookup(search->visited, candidate.id) == NULL)
-		{
-			candidate_heap_push(&search->candidates, candidate);
-			prefetch_hint(search, candidate.id);
-		}
-	}
-}
-
-/* Make room for the edges of a block. */
-static void
-reserve_later(FngSearch *search)
-{
-	if (likely(search->nlater + CODE_LANES <= search->later_capacity))
-		return;
-	search->later_capacity *= 2;
-	search->later_estimates = repalloc_huge(search->later_estimates,
-											mul_size(search->later_capacity, sizeof(float)));
-	search->later_ids = repalloc_huge(search->later_ids,
-									  mul_size(search->later_capacity, sizeof(uint32)));
+	prefetch_hints(search, ids, below);
+	fng_frontier_add_block(frontier, n, ids, below);
 }
 
 /* Lessen estimates, and tell which are below the bound then. */
@@ -458,7 +342,7 @@ subtract_margin(FngSearch *search, float margin, uint32 n, const uint16 *mul,
 	for (uint32 i = 0; i < n; i++)
 	{
 		estimates[i] -= margin * fabsf(half_to_float(mul[i]));
-		if (estimates[i] < search->bound)
+		if (estimates[i] < search->frontier.bound)
 			below |= (uint32) 1 << i;
 	}
 	return below;
@@ -535,5 +419,4 @@ add_found(FngSearch *search, const FngFound *found)
 			(search->nnear - low) * sizeof(FngFound));
 	search->near[low] = *found;
 	search->nnear++;
-	search->bound = Min(search->bound, bound_of_near(search));
 }

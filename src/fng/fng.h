@@ -330,6 +330,7 @@ typedef struct FngIndex
 
 	Buffer	   *hints;			/* where each block was last, or InvalidBuffer */
 	BlockNumber nhints;
+	uint8		cold;			/* above 0 if blocks had to be read lately */
 
 	MemoryContext context;		/* holds this struct and all above */
 	int			refcount;
@@ -421,6 +422,21 @@ extern void fng_change_begin(FngChange *change, Relation index, bool building);
 extern Page fng_change_page(FngChange *change, Buffer buffer, bool is_new);
 extern void fng_change_finish(FngChange *change);
 extern void fng_change_abort(FngChange *change);
+
+/* prefetch.c: reading a range of blocks */
+typedef struct FngPass
+{
+	Relation	index;
+	BufferAccessStrategy strategy;
+	BlockNumber next;			/* to read, or to ask for */
+	BlockNumber end;
+	struct ReadStream *stream;	/* from 17 on */
+} FngPass;
+
+extern void fng_pass_begin(FngPass *pass, Relation index, BlockNumber first,
+						   BlockNumber end, BufferAccessStrategy strategy);
+extern Buffer fng_pass_next(FngPass *pass);
+extern void fng_pass_end(FngPass *pass);
 
 /* cache.c */
 extern FngIndex *fng_index_open(Relation index, MemoryContext owner);

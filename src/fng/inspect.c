@@ -29,6 +29,7 @@
 static bool may_maintain(Oid heapid, Oid userid);
 static void check_kind(Oid indexid);
 static void check_usable(Relation index);
+static void copy_page(Buffer buffer, Page copy);
 static void expand_page(FngNodeMap *map, BlockNumber block, Page page,
 						bool *backwards);
 static void reach(FngNodeMap *map, uint32 id, uint8 level, BlockNumber from,
@@ -170,14 +171,38 @@ bool
 fng_inspect_page(Relation index, BlockNumber block,
 				 BufferAccessStrategy strategy, Page copy)
 {
-	Buffer		buffer = ReadBufferExtended(index, MAIN_FORKNUM, block,
-											RBM_NORMAL, strategy);
+	copy_page(ReadBufferExtended(index, MAIN_FORKNUM, block, RBM_NORMAL, strategy), copy);
+	return !PageIsNew(copy);
+}
 
+/*
+ * Copy the next page of a pass that is not all zeros.  Returns its block, or
+ * InvalidBlockNumber at the end.  Takes and releases share locks.
+ */
+BlockNumber
+fng_inspect_next(FngPass *pass, Page copy)
+{
+	Buffer		buffer;
+
+	while ((buffer = fng_pass_next(pass)) != InvalidBuffer)
+	{
+		BlockNumber block = BufferGetBlockNumber(buffer);
+
+		copy_page(buffer, copy);
+		if (!PageIsNew(copy))
+			return block;
+	}
+	return InvalidBlockNumber;
+}
+
+/* Copy a page that is pinned, and release it. */
+static void
+copy_page(Buffer buffer, Page copy)
+{
 	CHECK_FOR_INTERRUPTS();
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
 	memcpy(copy, BufferGetPage(buffer), BLCKSZ);
 	UnlockReleaseBuffer(buffer);
-	return !PageIsNew(copy);
 }
 
 /* Make an empty map of the index as large as it is now. */

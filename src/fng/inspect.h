@@ -28,6 +28,7 @@ extern void fng_inspect_begin(FngInspection *inspection, Oid indexid,
 extern void fng_inspect_end(FngInspection *inspection);
 extern bool fng_inspect_page(Relation index, BlockNumber block,
 							 BufferAccessStrategy strategy, Page copy);
+extern BlockNumber fng_inspect_next(FngPass *pass, Page copy);
 
 /*
  * One byte for every id that the relation can hold.  FNG_MAP_USED is set for

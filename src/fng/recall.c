@@ -245,23 +245,25 @@ find_truth(Controls *controls, bool report)
 	const FngLayout *layout = controls->layout;
 	const DistanceKernels *kernels = distance_kernels();
 	BufferAccessStrategy strategy = GetAccessStrategy(BAS_BULKREAD);
-	BlockNumber nblocks = RelationGetNumberOfBlocks(controls->index);
 	float	   *chained = layout->vector_inline ? NULL : palloc(layout->vector_bytes);
 	PGAlignedBlock page;
+	FngPass		pass;
+	Buffer		buffer;
 
 	controls->nearest = MemoryContextAllocHuge(CurrentMemoryContext,
 											   mul_size(controls->n, controls->k * sizeof(double)));
 	for (Size i = 0; i < (Size) controls->n * controls->k; i++)
 		controls->nearest[i] = DBL_MAX;
 
-	for (BlockNumber block = FNG_META_BLOCK + 1; block < nblocks; block++)
+	fng_pass_begin(&pass, controls->index, FNG_META_BLOCK + 1,
+				   RelationGetNumberOfBlocks(controls->index), strategy);
+	while ((buffer = fng_pass_next(&pass)) != InvalidBuffer)
 	{
-		Buffer		buffer;
+		BlockNumber block = BufferGetBlockNumber(buffer);
 
 		CHECK_FOR_INTERRUPTS();
 		if (report && block % 64 == 0)
 			fng_build_progress(block);
-		buffer = ReadBufferExtended(controls->index, MAIN_FORKNUM, block, RBM_NORMAL, strategy);
 		LockBuffer(buffer, BUFFER_LOCK_SHARE);
 		memcpy(page.data, BufferGetPage(buffer), BLCKSZ);
 		UnlockReleaseBuffer(buffer);
@@ -288,6 +290,7 @@ find_truth(Controls *controls, bool report)
 			}
 		}
 	}
+	fng_pass_end(&pass);
 	FreeAccessStrategy(strategy);
 }
 

@@ -13,6 +13,7 @@
 
 /* What this backend has seen; shown by descartes_index_stats. */
 extern uint64 fng_late_finds;
+extern uint64 fng_prefetches;
 extern uint64 fng_sweeps;
 
 /* One ORDER BY key: a query, or NULL if the key is NULL. */

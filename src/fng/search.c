@@ -44,7 +44,7 @@ static void reset_level(FngSearch *search, uint8 level);
 static void enter(FngSearch *search, uint8 level);
 static void seed_from_top(FngSearch *search);
 static void descend(FngSearch *search);
-static bool is_next_known(const FngSearch *search);
+static bool is_next_known(FngSearch *search);
 static FngFound take_nearest(FngSearch *search);
 static void widen(FngSearch *search);
 static bool out_of_budget(FngSearch *search);
@@ -75,10 +75,7 @@ fng_search_create(Relation index, MemoryContext parent)
 		search->top_query = palloc(code_query_size(&search->index->top_code));
 	if (!layout->vector_inline)
 		search->chained = palloc(layout->vector_bytes);
-	candidate_heap_init(&search->candidates, 1024);
-	search->later_capacity = 4096;
-	search->later_estimates = palloc(search->later_capacity * sizeof(float));
-	search->later_ids = palloc(search->later_capacity * sizeof(uint32));
+	fng_frontier_init(&search->frontier);
 	found_heap_init(&search->far, 256);
 	search->visited = visited_create(context, 512, NULL);
 	MemoryContextSwitchTo(old);
@@ -238,6 +235,7 @@ prepare_query(FngSearch *search, const float *query, float aux,
 											  mul_size(list_size, sizeof(FngFound)));
 		search->near_capacity = list_size;
 	}
+	search->asking = false;
 	search->list_size = list_size;
 	search->explore = explore_factor * code_error_scale(&layout->code);
 	search->query_squared = search->kernels->dot(layout->code.rotdim, search->rotated,
@@ -250,11 +248,8 @@ static void
 reset_level(FngSearch *search, uint8 level)
 {
 	search->level = level;
-	search->candidates.count = 0;
 	search->has_next = false;
-	search->nlater = 0;
-	search->later_least = INFINITY;
-	search->bound = INFINITY;
+	fng_frontier_reset(&search->frontier, search->list_size);
 	search->far.count = 0;
 	search->nnear = 0;
 	search->expansions = 0;
@@ -276,7 +271,7 @@ enter(FngSearch *search, uint8 level)
 		Candidate	entry = {0, index->meta.entry};
 
 		if (level == 0 && entry.id != FNG_NO_ID)
-			candidate_heap_push(&search->candidates, entry);
+			fng_frontier_insert(&search->frontier, entry);
 		return;
 	}
 	if (level + 1u == index->meta.nlevels)
@@ -334,7 +329,7 @@ seed_from_top(FngSearch *search)
 		}
 	}
 	for (uint32 i = 0; i < nbest; i++)
-		candidate_heap_push(&search->candidates, best[i]);
+		fng_frontier_insert(&search->frontier, best[i]);
 }
 
 /*
@@ -365,7 +360,7 @@ descend(FngSearch *search)
 	search->collecting = collecting;
 	reset_level(search, search->level - 1);
 	for (uint32 i = 0; i < nseeds; i++)
-		candidate_heap_push(&search->candidates, seeds[i]);
+		fng_frontier_insert(&search->frontier, seeds[i]);
 }
 
 /*
@@ -373,7 +368,7 @@ descend(FngSearch *search)
  * than every estimate, or is nothing left?
  */
 static bool
-is_next_known(const FngSearch *search)
+is_next_known(FngSearch *search)
 {
 	if (fng_search_exhausted(search))
 		return true;
@@ -432,8 +427,7 @@ out_of_budget(FngSearch *search)
 									 search->index->layout.slots_per_page / FNG_SWEEP_SHARE);
 	if (search->expansions >= search->max_expansions)
 		return true;
-	bytes = search->candidates.capacity * sizeof(Candidate) +
-		search->later_capacity * (sizeof(float) + sizeof(uint32)) +
+	bytes = fng_frontier_bytes(&search->frontier) +
 		search->far.capacity * sizeof(FngFound) +
 		search->visited->size * sizeof(VisitedEntry);
 	return bytes > (Size) work_mem * 1024;

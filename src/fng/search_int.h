@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * search_int.h
- *	  The state of a graph search, for search.c and expand.c.
+ *	  The state of a graph search, for search.c, expand.c and prefetch.c.
  *
  *-------------------------------------------------------------------------
  */
@@ -10,49 +10,16 @@
 
 #include <math.h>
 
+#include "frontier.h"
 #include "search.h"
-
-typedef struct Candidate
-{
-	float		estimate;
-	uint32		id;
-} Candidate;
-
-#define MH_PREFIX candidate
-#define MH_ELEMENT Candidate
-#define MH_KEY(e) ((e).estimate)
-#include "minheap.h"
 
 #define MH_PREFIX found
 #define MH_ELEMENT FngFound
 #define MH_KEY(e) ((e).score)
 #include "minheap.h"
 
-typedef struct VisitedEntry
-{
-	uint32		id;
-	char		status;			/* simplehash's */
-	bool		returned;
-} VisitedEntry;
-
-#define SH_PREFIX visited
-#define SH_ELEMENT_TYPE VisitedEntry
-#define SH_KEY_TYPE uint32
-#define SH_KEY id
-#define SH_HASH_KEY(tb, key) fng_hash_id(key)
-#define SH_EQUAL(tb, a, b) ((a) == (b))
-#define SH_SCOPE static inline
-#define SH_DECLARE
-#define SH_DEFINE
-
-/* Fibonacci hashing spreads consecutive ids well enough. */
-static inline uint32
-fng_hash_id(uint32 id)
-{
-	return (uint32) (((uint64) id * UINT64CONST(0x9E3779B97F4A7C15)) >> 32);
-}
-
-#include "lib/simplehash.h"
+/* Places of the table of blocks asked for. */
+#define FNG_ASKED		256
 
 struct FngSearch
 {
@@ -76,13 +43,7 @@ struct FngSearch
 
 	/* progress */
 	uint8		level;
-	candidate_heap candidates;	/* estimates below bound */
-	float	   *later_estimates;	/* the others, in no order */
-	uint32	   *later_ids;		/* FNG_NO_ID for no candidate */
-	Size		nlater;
-	Size		later_capacity;
-	float		later_least;	/* none of them is less */
-	float		bound;
+	FngFrontier frontier;		/* unexpanded candidates */
 	bool		has_next;
 	Candidate	next;			/* to be visited next, on its way to the cache */
 	FngFound   *near;
@@ -103,30 +64,36 @@ struct FngSearch
 	FngVisit   *visits;
 	uint32		nvisits;
 	uint32		visits_capacity;
+
+	/* blocks that this search has asked for, see prefetch.c */
+	bool		asking;			/* false: asked is that of an earlier one */
+	BlockNumber asked[FNG_ASKED];
 };
 
 /* expand.c */
 extern void fng_expand_best(FngSearch *search);
+extern void fng_remember_buffer(FngIndex *index, BlockNumber block, Buffer buffer);
+
+/* prefetch.c */
+extern Buffer fng_read_ahead(FngSearch *search, BlockNumber block);
 
 /* Is there nothing left to expand? */
 static inline bool
 fng_search_exhausted(const FngSearch *search)
 {
-	return !search->has_next && search->candidates.count == 0 && search->nlater == 0;
+	return !search->has_next && fng_frontier_is_empty(&search->frontier);
 }
 
 /*
  * No unexpanded candidate has a lesser estimate than this; there must be one.
  */
 static inline float
-fng_least_estimate(const FngSearch *search)
+fng_least_estimate(FngSearch *search)
 {
-	float		least = search->nlater > 0 ? search->later_least : INFINITY;
+	float		least = fng_frontier_least(&search->frontier, search->visited);
 
 	if (search->has_next)
 		least = Min(least, search->next.estimate);
-	if (search->candidates.count > 0)
-		least = Min(least, search->candidates.elements[0].estimate);
 	return least;
 }
 

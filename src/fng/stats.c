@@ -60,6 +60,7 @@ enum
 	COL_BYTES_PER_NODE,
 	COL_LATE_FINDS,
 	COL_SWEEPS,
+	COL_PREFETCHES,
 	COL_FORMAT_VERSION,
 	COL_METRIC,
 	COL_DIMENSIONS,
@@ -98,6 +99,8 @@ descartes_index_stats(PG_FUNCTION_ARGS)
 	bool		nulls[NUM_COLS] = {0};
 	PGAlignedBlock page;
 	BufferAccessStrategy strategy = GetAccessStrategy(BAS_BULKREAD);
+	FngPass		pass;
+	BlockNumber block;
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE ||
 		desc->natts != NUM_COLS)
@@ -106,11 +109,10 @@ descartes_index_stats(PG_FUNCTION_ARGS)
 	fng_inspect_begin(&inspection, PG_GETARG_OID(0), AccessShareLock);
 	fng_read_meta(inspection.index, &stats.meta);
 	fng_map_init(&stats.map, inspection.index, &stats.meta, strategy);
-	for (BlockNumber block = FNG_META_BLOCK + 1; block < stats.map.nblocks; block++)
-	{
-		if (fng_inspect_page(inspection.index, block, strategy, page.data))
-			count_page(&stats, block, page.data);
-	}
+	fng_pass_begin(&pass, inspection.index, FNG_META_BLOCK + 1, stats.map.nblocks, strategy);
+	while ((block = fng_inspect_next(&pass, page.data)) != InvalidBlockNumber)
+		count_page(&stats, block, page.data);
+	fng_pass_end(&pass);
 	count_in_degrees(&stats);
 	fng_map_reach(&stats.map, &stats.meta);
 	count_reached(&stats);
@@ -260,6 +262,7 @@ fill_counts(const FngStats *stats, Datum *values, bool *nulls)
 	values[COL_INDEX_BYTES] = Int64GetDatum(bytes);
 	values[COL_LATE_FINDS] = Int64GetDatum(fng_late_finds);
 	values[COL_SWEEPS] = Int64GetDatum(fng_sweeps);
+	values[COL_PREFETCHES] = Int64GetDatum(fng_prefetches);
 	if (nodes > 0)
 	{
 		values[COL_DEGREE_MEAN] = Float8GetDatum((double) stats->edges / nodes);

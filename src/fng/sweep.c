@@ -123,15 +123,17 @@ sweep_pages(FngSweep *sweep, FngSearch *returned)
 {
 	const FngLayout *layout = sweep->layout;
 	BufferAccessStrategy strategy = GetAccessStrategy(BAS_BULKREAD);
-	BlockNumber nblocks = RelationGetNumberOfBlocks(sweep->index);
 	PGAlignedBlock page;
+	FngPass		pass;
+	Buffer		buffer;
 
-	for (BlockNumber block = FNG_META_BLOCK + 1; block < nblocks; block++)
+	fng_pass_begin(&pass, sweep->index, FNG_META_BLOCK + 1,
+				   RelationGetNumberOfBlocks(sweep->index), strategy);
+	while ((buffer = fng_pass_next(&pass)) != InvalidBuffer)
 	{
-		Buffer		buffer;
+		BlockNumber block = BufferGetBlockNumber(buffer);
 
 		CHECK_FOR_INTERRUPTS();
-		buffer = ReadBufferExtended(sweep->index, MAIN_FORKNUM, block, RBM_NORMAL, strategy);
 		LockBuffer(buffer, BUFFER_LOCK_SHARE);
 		memcpy(page.data, BufferGetPage(buffer), BLCKSZ);
 		UnlockReleaseBuffer(buffer);
@@ -155,6 +157,7 @@ sweep_pages(FngSweep *sweep, FngSearch *returned)
 			put_node(sweep, FngSlotNode(slot), value, strategy);
 		}
 	}
+	fng_pass_end(&pass);
 	FreeAccessStrategy(strategy);
 }
 

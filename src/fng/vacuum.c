@@ -32,7 +32,7 @@ typedef struct FngVacuum
 	IndexBulkDeleteResult *stats;
 } FngVacuum;
 
-static void vacuum_page(FngVacuum *vacuum, BlockNumber block);
+static void vacuum_page(FngVacuum *vacuum, Buffer buffer);
 static bool has_dead(FngVacuum *vacuum, FngPageKind kind, Page page);
 static void clear_node_page(FngVacuum *vacuum, Page page);
 static void clear_tid_page(FngVacuum *vacuum, Page page);
@@ -46,6 +46,8 @@ fng_bulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 	FngVacuum	vacuum;
 	FngMetaPageData meta;
 	BlockNumber nblocks;
+	FngPass		pass;
+	Buffer		buffer;
 
 	if (stats == NULL)
 		stats = palloc0(sizeof(IndexBulkDeleteResult));
@@ -66,13 +68,17 @@ fng_bulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 	nblocks = RelationGetNumberOfBlocks(info->index);
 	if (info->report_progress)
 		pgstat_progress_update_param(PROGRESS_SCAN_BLOCKS_TOTAL, nblocks);
-	for (BlockNumber block = FNG_META_BLOCK + 1; block < nblocks; block++)
+	fng_pass_begin(&pass, info->index, FNG_META_BLOCK + 1, nblocks, info->strategy);
+	while ((buffer = fng_pass_next(&pass)) != InvalidBuffer)
 	{
-		compat_vacuum_delay_point();
-		vacuum_page(&vacuum, block);
+		BlockNumber block = BufferGetBlockNumber(buffer);
+
+		vacuum_page(&vacuum, buffer);
 		if (info->report_progress)
 			pgstat_progress_update_param(PROGRESS_SCAN_BLOCKS_DONE, block);
+		compat_vacuum_delay_point();
 	}
+	fng_pass_end(&pass);
 	stats->num_pages = nblocks;
 	return stats;
 }
@@ -96,13 +102,14 @@ fng_vacuumcleanup(IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
 	return stats;
 }
 
-/* Look at a page under a share lock; change it, if need be, under another. */
+/*
+ * Look at a page, pinned by the caller, under a share lock; change it, if need
+ * be, under another.  Releases the pin.
+ */
 static void
-vacuum_page(FngVacuum *vacuum, BlockNumber block)
+vacuum_page(FngVacuum *vacuum, Buffer buffer)
 {
 	Relation	index = vacuum->info->index;
-	Buffer		buffer = ReadBufferExtended(index, MAIN_FORKNUM, block, RBM_NORMAL,
-											vacuum->info->strategy);
 	FngPageKind kind;
 
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
