@@ -46,16 +46,14 @@ struct Bench
 	size_t		queries;
 	size_t		dim;
 	size_t		k;
-	std::vector<float> vectors;
+				std::vector < float >vectors;
 
-	const float *
-	row(size_t i) const
+	const float *row(size_t i) const
 	{
 		return &vectors[i * dim];
 	}
 
-	const float *
-	query(size_t i) const
+	const float *query(size_t i) const
 	{
 		return row(rows + i);
 	}
@@ -64,8 +62,8 @@ struct Bench
 static double
 wall_clock()
 {
-	return std::chrono::duration<double>(
-		std::chrono::steady_clock::now().time_since_epoch()).count();
+return std::chrono::duration < double >(
+						std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
 static double
@@ -94,21 +92,21 @@ read_vectors(Bench &bench, const char *path)
 	fclose(file);
 }
 
-template<class Index> static void
+template < class Index >static void
 find(Index &index, const Bench &bench)
 {
-	std::vector<long> ids(bench.queries * bench.k);
+std::vector < long >ids(bench.queries * bench.k);
 
 	index.search(0, bench.queries, ids.data());
-	for (long id : ids)
+for (long id:ids)
 		printf("%ld ", id);
 	printf("\n");
 }
 
-template<class Index> static void
+template < class Index >static void
 time_all(Index &index, const Bench &bench, double seconds)
 {
-	std::vector<long> ids(bench.queries * bench.k);
+std::vector < long >ids(bench.queries * bench.k);
 	double		cpu = cpu_clock();
 	double		from = wall_clock();
 	double		wall;
@@ -124,11 +122,11 @@ time_all(Index &index, const Bench &bench, double seconds)
 	printf("%zu %.9f %.9f\n", count, wall, cpu_clock() - cpu);
 }
 
-template<class Index> static void
+template < class Index >static void
 time_each(Index &index, const Bench &bench, double seconds)
 {
-	std::vector<long> ids(bench.k);
-	std::vector<double> times;
+std::vector < long >ids(bench.k);
+std::vector < double >times;
 	double		hops = index.hops();
 	double		from = wall_clock();
 	double		before = from;
@@ -147,12 +145,12 @@ time_each(Index &index, const Bench &bench, double seconds)
 	} while (before - from < seconds);
 
 	printf("%.6f", hops < 0 ? -1 : (index.hops() - hops) / times.size());
-	for (double time : times)
+for (double time:times)
 		printf(" %.2f", time * 1e6);
 	printf("\n");
 }
 
-template<class Index> static int
+template < class Index >static int
 memory_bench(int argc, char **argv)
 {
 	Bench		bench;

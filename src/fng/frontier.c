@@ -4,11 +4,11 @@
  *	  Where the unexpanded candidates of a graph search wait.
  *
  * An expansion finds some thirty candidates and takes away one, so nearly all
- * are never expanded.  Only so many as are likely to be, some twice the list
- * of the search, are kept at hand, in "best".  What is farther than all of
- * them goes to an array of leftovers, "later", by the block and without a
- * look, and is looked at if the search comes that far: when a scan asks for
- * many more rows than the list is long.
+ * are never expanded.  Only as many as are likely to be, by the list of the
+ * search, are kept at hand, in "best".  What is farther than all of them goes
+ * to an array of leftovers, "later", by the block and without a look, and is
+ * looked at if the search comes that far: when a scan asks for many more rows
+ * than the list is long.
  *
  * best is in no order.  To find the least of some hundred estimates takes as
  * many vector instructions as there are levels in a heap, and no branch that
@@ -24,7 +24,12 @@
 #include "port/pg_bitutils.h"
 #include "utils/memutils.h"
 
-/* Candidates at hand beyond the list: a scan returns some rows. */
+/*
+ * Candidates at hand for a place of the list, and for so many rows that a scan
+ * returns.  Half of them may go at any time, and nearly half of the others are
+ * of nodes that wait twice.
+ */
+#define BEST_PER_PLACE	4
 #define EXTRA_BEST		16
 
 /* Beyond this many, finding the least costs more than a look at later. */
@@ -60,7 +65,7 @@ fng_frontier_init(FngFrontier *frontier)
 void
 fng_frontier_reset(FngFrontier *frontier, uint32 list_size)
 {
-	make_best(frontier, 2 * (Min(list_size, MAX_BEST) + EXTRA_BEST));
+	make_best(frontier, BEST_PER_PLACE * (Min(list_size, MAX_BEST) + EXTRA_BEST));
 	frontier->nbest = 0;
 	frontier->least = FNG_NO_LEAST;
 	frontier->nlater = 0;

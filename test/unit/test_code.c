@@ -871,6 +871,34 @@ test_estimate_kernel(void)
 	group_done("code_estimate: same bits and sets at all levels");
 }
 
+static void
+test_least(void)
+{
+	for (uint32_t n = 1; n <= 100; n++)
+		foreach_level(level)
+	{
+		float	   *values = normal_vector(n, 1);
+		uint32_t	least = (uint32_t) (uniform() * n);
+		uint32_t	place;
+
+		/* the least may be infinite, or be there twice */
+		values[least] = n % 5 == 0 ? -INFINITY : -1000;
+		if (n % 7 == 0)
+			values[n - 1] = values[least];
+		if (n % 11 == 0)
+		{
+			for (uint32_t i = 0; i < n; i++)
+				values[i] = INFINITY;
+			least = 0;
+		}
+		place = code_least(n, values);
+		if (place != least)
+			complain("n %u level %d: least at %u, not %u", n, level, place, least);
+		free(values);
+	}
+	group_done("code_least: the first of the least");
+}
+
 int
 main(void)
 {
@@ -883,5 +911,6 @@ main(void)
 	test_degenerate();
 	test_magnitudes();
 	test_estimate_kernel();
+	test_least();
 	return finish();
 }
