@@ -160,6 +160,7 @@ load_top(Relation index, FngIndex *entry)
 	const FngLayout *layout = &entry->layout;
 	BlockNumber block = entry->meta.level_head[entry->meta.nlevels - 1];
 	uint32		capacity = entry->meta.top_nodes + layout->slots_per_page;
+	BlockNumber ahead = InvalidBlockNumber;
 	float	   *points;
 	PGAlignedBlock copy;
 
@@ -169,7 +170,7 @@ load_top(Relation index, FngIndex *entry)
 
 	while (BlockNumberIsValid(block))
 	{
-		Buffer		buffer = ReadBuffer(index, block);
+		Buffer		buffer = fng_read_backwards(index, block, &ahead);
 
 		CHECK_FOR_INTERRUPTS();
 		LockBuffer(buffer, BUFFER_LOCK_SHARE);

@@ -423,7 +423,9 @@ extern Page fng_change_page(FngChange *change, Buffer buffer, bool is_new);
 extern void fng_change_finish(FngChange *change);
 extern void fng_change_abort(FngChange *change);
 
-/* prefetch.c: reading a range of blocks */
+/* prefetch.c: reading a chain, and a range of blocks */
+extern Buffer fng_read_backwards(Relation index, BlockNumber block, BlockNumber *ahead);
+
 typedef struct FngPass
 {
 	Relation	index;

@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * prefetch.c
- *	  Reading ahead: searches of an index that is not in memory, and passes
- *	  over all its pages.
+ *	  Reading ahead: searches of an index that is not in memory, chains, and
+ *	  passes over all pages.
  *
  * A search goes from page to page, and where to go next it learns from the
  * page at hand: one read after the other, each as slow as the device answers.
@@ -220,6 +220,34 @@ read_together(FngSearch *search, const BlockNumber *blocks, uint32 n)
 }
 
 #endif
+
+/*
+ * Pin a page of a level's chain, which begins at the head: a build writes a
+ * level from its end to its head, so that most often the next page of the
+ * chain is the block before, an order that the kernel does not see through.
+ * If the page had to be read, some blocks before are asked for.  *ahead is
+ * where that stands, InvalidBlockNumber for a new chain.
+ */
+Buffer
+fng_read_backwards(Relation index, BlockNumber block, BlockNumber *ahead)
+{
+	uint64		before = reads_so_far();
+	Buffer		buffer = ReadBuffer(index, block);
+	int			concurrency;
+
+	if (reads_so_far() == before)
+		return buffer;
+	concurrency = get_tablespace_io_concurrency(index->rd_rel->reltablespace);
+	if (*ahead > block || *ahead + MAX_AHEAD < block)
+		*ahead = block;
+	while (*ahead > FNG_META_BLOCK + 1 &&
+		   block - *ahead < (BlockNumber) Min(concurrency, MAX_AHEAD))
+	{
+		if (PrefetchBuffer(index, MAIN_FORKNUM, --*ahead).initiated_io)
+			fng_prefetches++;
+	}
+	return buffer;
+}
 
 /*
  * Begin to read the blocks from first to before end, in their order.  Between

@@ -89,6 +89,24 @@ foreach my $concurrency (1, 4, 16)
 }
 cmp_ok($ahead, '>=', $reads / 2, 'at least half of all reads are ahead of the search');
 
+# A session's first query loads the top level, a chain of 128 pages
+foreach my $concurrency (0, 8)
+{
+	$node->restart;
+	my $loaded = $node->safe_psql('postgres', qq{
+		SET enable_seqscan = off;
+		SET effective_io_concurrency = $concurrency;
+		SET descartes.search_res_cnt = 1;
+		SELECT count(*) FROM (SELECT id FROM words ORDER BY embedding <=>
+			(SELECT embedding FROM words_queries ORDER BY id LIMIT 1) LIMIT 1) s;
+		SELECT prefetches FROM descartes_index_stats('words_fng')});
+	my ($found, $before_search) = split /\n/, $loaded;
+
+	is($found, 1, "the first query after a start, with effective_io_concurrency = $concurrency");
+	cmp_ok($before_search, $concurrency ? '>=' : '<=', $concurrency ? 120 : 0,
+		"its pages asked for ahead: $before_search");
+}
+
 # Temporary tables have buffers of their own
 my $temp = q{
 	SET temp_buffers = '800kB';
