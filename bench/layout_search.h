@@ -167,7 +167,7 @@ score_node(BenchSearch *search, BenchLevel *level, uint32_t node, float base)
 						 level->codes + (at + first) * code_row_bytes(params),
 						 lanes_of(max, first), scores);
 		code_estimate(n, base, level->scale[node], level->add + at + first,
-					  level->mul + at + first, scores, estimates);
+					  level->mul + at + first, scores, INFINITY, estimates);
 		for (i = 0; i < n; i++)
 		{
 			float		error = deviation *
@@ -260,7 +260,7 @@ score_top(BenchSearch *search, float *estimates)
 						 i / CODE_LANES * code_block_bytes(&top->params, CODE_LANES),
 						 CODE_LANES, scores);
 		code_estimate(n, base, top->scale, top->add + i, top->mul + i, scores,
-					  estimates + i);
+					  INFINITY, estimates + i);
 	}
 }
 
