@@ -16,7 +16,8 @@
  *	axes		codes along principal axes instead of after a random rotation
  *				(options_axes.h).  m counts coded coordinates; the others enter
  *				the additive factor
- *	times		of the matrix that axes take; needs no set: any names
+ *	times		no hops but nanoseconds of what the other studies add or save
+ *				(options_time.h); needs no set: any names
  *	width		candidates expanded at a time
  *	margin		subtracted from estimates, in standard errors; with the least
  *				and with the mean of the estimates
@@ -47,6 +48,7 @@
 #include "options_run.h"
 #include "options_answer.h"
 #include "options_partition.h"
+#include "options_time.h"
 #include "options_top.h"
 
 static void
@@ -223,8 +225,6 @@ start_bench(Bench *bench, const char *base, const char *queries)
 int
 main(int argc, char **argv)
 {
-	static const uint32_t dims[][2] = {{112, 112}, {128, 128}, {256, 256},
-	{784, 784}, {784, 400}, {960, 960}, {960, 400}};
 	static Bench bench;
 	const char *layouts = "32/2/full";
 	int			i;
@@ -254,8 +254,7 @@ main(int argc, char **argv)
 	}
 	if (strcmp(bench.study, "times") == 0)
 	{
-		for (i = 0; i < (int) (sizeof(dims) / sizeof(dims[0])); i++)
-			time_axes(dims[i][0], dims[i][1]);
+		study_times();
 		return 0;
 	}
 	start_bench(&bench, argv[3], argv[4]);

@@ -12,8 +12,6 @@
 #ifndef DESCARTES_BENCH_OPTIONS_AXES_H
 #define DESCARTES_BENCH_OPTIONS_AXES_H
 
-#include <time.h>
-
 #include "layout_index.h"
 
 #define AXES_ROWS		20000
@@ -235,60 +233,6 @@ turn_kept(const GraphVectors *from, uint32_t m, AxesTurn how)
 		free(memory);
 	}
 	return to;
-}
-
-static double
-now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1e9 + now.tv_nsec;
-}
-
-/*
- * Print what a query pays for the axes: ns of the product of m rows of a
- * matrix of dim columns with a vector, hot, and of the rotation instead.  The
- * best of several runs.
- */
-static void
-time_axes(uint32_t dim, uint32_t m)
-{
-	const DistanceKernels *kernels = distance_kernels();
-	CodeParams	params = {dim, code_rotated_dim(dim), m, 1, 1};
-	CodeRotation *rotation = code_rotation_init(&params, allocate(code_rotation_size(&params)));
-	float	   *matrix = allocate((size_t) m * dim * sizeof(float));
-	float	   *vector = allocate(dim * sizeof(float));
-	float	   *out = allocate((params.rotdim + m) * sizeof(float));
-	double		dense = INFINITY;
-	double		rotate = INFINITY;
-	uint32_t	run;
-	uint32_t	i;
-
-	for (i = 0; i < m * dim; i++)
-		matrix[i] = (float) (i * 2654435761u) / 4294967296.0f - 0.5f;
-	memcpy(vector, matrix, dim * sizeof(float));
-	for (run = 0; run < 200; run++)
-	{
-		double		start = now_ns();
-		double		middle;
-		double		end;
-
-		for (i = 0; i < 10; i++)
-			kernels->dot_tile(dim, matrix, dim, m, vector, dim, 1, out, 1);
-		middle = now_ns();
-		for (i = 0; i < 10; i++)
-			code_rotate(rotation, vector, out);
-		end = now_ns();
-		dense = fmin(dense, (middle - start) / 10);
-		rotate = fmin(rotate, (end - middle) / 10);
-	}
-	printf("# dim %u m %u: matrix %zu bytes, product %.0f ns, rotation %.0f ns\n",
-		   dim, m, (size_t) m * dim * sizeof(float), dense, rotate);
-	free(rotation);
-	free(matrix);
-	free(vector);
-	free(out);
 }
 
 #endif							/* DESCARTES_BENCH_OPTIONS_AXES_H */

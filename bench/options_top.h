@@ -101,13 +101,13 @@ try_keyed(Bench *bench, KeyedTop *keyed, const char *name)
 static void
 study_top(Bench *bench)
 {
-	static const uint32_t tops[] = {512, 2048, 8192};
+	static const uint32_t tops[] = {512, 8192};
 	uint32_t	t;
 	uint32_t	bits;
 	uint32_t	radius;
 	int			principal;
 
-	for (t = 0; t < 3; t++)
+	for (t = 0; t < 2; t++)
 	{
 		char		variant[64];
 
