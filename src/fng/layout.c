@@ -4,10 +4,10 @@
  *	  The parameters of a slot, by dimension, and where its parts are.
  *
  * fng_layout_choose is the one place that decides bits per coordinate (B),
- * coded coordinates (m) and degree (R).  The rules come from algorithms.md
- * section 2.5 and 8 (measured there, repeated in src/README): the noise of an
- * estimate should stay near 0.035 of |r||t|, and beyond that more neighbours
- * beat more bits.
+ * coded coordinates (m) and degree (R).  The table by dimension was measured
+ * in the server, see src/README: bits matter in few dimensions, where codes
+ * are short anyway; then one bit does, and more neighbours are worth more than
+ * more bits, as long as the index stays within its size.
  *
  *-------------------------------------------------------------------------
  */
@@ -18,18 +18,43 @@
 /* Lines of 64 bytes that the slots of a page share. */
 #define PAGE_LINES		(FNG_CONTENT_SIZE / FNG_LINE)
 
+/* What a node has in any case. */
+#define MIN_DEGREE		32
+
 /* Fewer pending rows than this make an insert re-select too often. */
 #define MIN_PENDING		4
 #define MAX_PENDING		16
 
-/* Below this many coded coordinates one bit says too little. */
+/*
+ * Codes are not longer than this; they may be cut to SHORT_CODED to fit a
+ * page, and to FLOOR_CODED if the user asks for more neighbours.
+ */
+#define MAX_CODED		1024
+#define SHORT_CODED		640
 #define FLOOR_CODED		384
 
-static void choose_code(FngMetaPageData *meta, uint32 *min_coded, uint32 *max_coded);
+typedef struct LayoutRule
+{
+	uint32		rotdim;			/* up to this */
+	uint16		bits;
+	uint16		max_degree;
+}			LayoutRule;
+
+static const LayoutRule layout_rules[] = {
+	{32, 4, 32},
+	{80, 2, 32},
+	{400, 1, 48},
+	{PG_UINT32_MAX, 1, 64}
+};
+
+static const LayoutRule *find_rule(uint32 rotdim);
+static uint32 choose_degree(const FngMetaPageData *meta, const LayoutRule * rule,
+							uint32 min_coded, uint32 max_coded);
+static bool is_small(const FngMetaPageData *meta, Size slots);
+static Size least_lines(const FngMetaPageData *meta, uint32 max_degree,
+						uint32 coded);
 static Size slot_size(const FngMetaPageData *meta, uint32 max_degree,
 					  uint32 coded, uint32 max_pending);
-static bool fits(const FngMetaPageData *meta, uint32 max_degree, uint32 coded,
-				 Size lines);
 
 /*
  * Choose coded, bits, max_degree, max_pending, vector_inline, slot_size and
@@ -42,98 +67,109 @@ bool
 fng_layout_choose(FngMetaPageData *meta, uint32 max_degree,
 				  uint32 subquantizer_cnt, uint32 *max_possible)
 {
-	uint32		min_coded;
-	uint32		max_coded;
+	uint32		rotdim = code_rotated_dim(meta->code_dim);
+	const		LayoutRule *rule = find_rule(rotdim);
+	uint32		max_coded = Min(rotdim, MAX_CODED);
+	uint32		min_coded = Min(rotdim, SHORT_CODED);
 	Size		lines;
-	uint32		coded;
 
-	choose_code(meta, &min_coded, &max_coded);
+	meta->bits = rule->bits;
 	if (subquantizer_cnt > 0)
-	{
-		min_coded = TYPEALIGN(CODE_DIM_ALIGN, subquantizer_cnt);
-		min_coded = Min(min_coded, code_rotated_dim(meta->code_dim));
-		max_coded = min_coded;
-	}
+		min_coded = max_coded = Min(rotdim, TYPEALIGN(CODE_DIM_ALIGN, subquantizer_cnt));
 
-	/* the vector stays in the slot if that leaves room for 32 neighbours */
+	/* the vector stays in the slot if that leaves room for the least degree */
 	meta->vector_inline = 1;
-	if (!fits(meta, 32, min_coded, PAGE_LINES))
+	if (least_lines(meta, MIN_DEGREE, min_coded) > PAGE_LINES)
 		meta->vector_inline = 0;
 
-	if (max_degree == 0)
-	{
-		/* the smallest share of a page that holds 32, then all it can hold */
-		lines = 1;
-		while (lines < PAGE_LINES && !fits(meta, 32, min_coded, lines))
-			lines++;
-		lines = PAGE_LINES / (PAGE_LINES / lines);
-		max_degree = 64;
-		while (max_degree > 16 && !fits(meta, max_degree, min_coded, lines))
-			max_degree -= 16;
-	}
-	else
+	if (max_degree > 0)
 	{
 		max_degree = Max(16, max_degree - max_degree % 16);
-		min_coded = Min(min_coded, Max(FLOOR_CODED, subquantizer_cnt));
+		if (subquantizer_cnt == 0)
+			min_coded = Min(min_coded, FLOOR_CODED);
 		*max_possible = FNG_MAX_DEGREE;
-		while (*max_possible > 0 && !fits(meta, *max_possible, min_coded, PAGE_LINES))
+		while (*max_possible > 0 && least_lines(meta, *max_possible, min_coded) > PAGE_LINES)
 			*max_possible -= 16;
 		if (max_degree > *max_possible)
 			return false;
-		lines = 1;
-		while (!fits(meta, max_degree, min_coded, lines))
-			lines++;
-		lines = PAGE_LINES / (PAGE_LINES / lines);
 	}
-	if (!fits(meta, max_degree, min_coded, lines))
+	else
 	{
+		max_degree = choose_degree(meta, rule, min_coded, max_coded);
 		*max_possible = 0;
-		return false;
+		if (least_lines(meta, max_degree, min_coded) > PAGE_LINES)
+			return false;
 	}
 
-	/* the rest of the share goes to longer codes, then to pending rows */
-	coded = max_coded;
-	while (coded > min_coded && !fits(meta, max_degree, coded, lines))
-		coded -= CODE_DIM_ALIGN;
-
-	meta->coded = coded;
+	/* what is left of the share goes to pending rows */
+	meta->coded = max_coded;
+	while (meta->coded > min_coded && least_lines(meta, max_degree, meta->coded) > PAGE_LINES)
+		meta->coded -= CODE_DIM_ALIGN;
 	meta->max_degree = max_degree;
+	meta->slots_per_page = PAGE_LINES / least_lines(meta, max_degree, meta->coded);
+	lines = PAGE_LINES / meta->slots_per_page;
 	meta->slot_size = lines * FNG_LINE;
-	meta->slots_per_page = PAGE_LINES / lines;
 	meta->max_pending = MIN_PENDING;
 	while (meta->max_pending < MAX_PENDING &&
-		   slot_size(meta, max_degree, coded, meta->max_pending + 1) <= meta->slot_size)
+		   slot_size(meta, max_degree, meta->coded, meta->max_pending + 1) <= meta->slot_size)
 		meta->max_pending++;
 	return true;
 }
 
-/*
- * Bits by dimension, and the range in which the number of coded coordinates
- * may be fitted to the page: sigma is 0.363/sqrt(m) for two bits and
- * 1.25/sqrt(m) for one (algorithms.md section 2.1).
- */
-static void
-choose_code(FngMetaPageData *meta, uint32 *min_coded, uint32 *max_coded)
+static const LayoutRule *
+find_rule(uint32 rotdim)
 {
-	uint32		rotdim = code_rotated_dim(meta->code_dim);
+	const		LayoutRule *rule = layout_rules;
 
-	if (rotdim <= 96)
+	while (rotdim > rule->rotdim)
+		rule++;
+	return rule;
+}
+
+/*
+ * The largest degree of the rule with which codes are not cut and either as
+ * many slots share a page as with the least degree, or the index is small.
+ */
+static uint32
+choose_degree(const FngMetaPageData *meta, const LayoutRule * rule,
+			  uint32 min_coded, uint32 max_coded)
+{
+	Size		most_slots = 0;
+	uint32		degree;
+
+	if (least_lines(meta, MIN_DEGREE, max_coded) <= PAGE_LINES)
+		most_slots = PAGE_LINES / least_lines(meta, MIN_DEGREE, max_coded);
+	for (degree = rule->max_degree; degree > MIN_DEGREE; degree -= 16)
 	{
-		meta->bits = 4;
-		*min_coded = *max_coded = rotdim;
+		Size		slots = PAGE_LINES / least_lines(meta, degree, max_coded);
+
+		if (slots > 0 && (slots == most_slots || is_small(meta, slots)))
+			return degree;
 	}
-	else if (rotdim <= 400)
-	{
-		meta->bits = 2;
-		*max_coded = rotdim;
-		*min_coded = Max(96, rotdim * 7 / 8 / CODE_DIM_ALIGN * CODE_DIM_ALIGN);
-	}
-	else
-	{
-		meta->bits = 1;
-		*max_coded = Min(rotdim, 1024);
-		*min_coded = Min(rotdim, 640);
-	}
+	/* a subquantizer_cnt may leave room for less only */
+	while (degree > 16 && least_lines(meta, degree, min_coded) > PAGE_LINES)
+		degree -= 16;
+	return degree;
+}
+
+/*
+ * Is an index small enough that has so many slots to a page?  pgvector's hnsw
+ * takes the vector and some 350 bytes; ours may take 2.6 times that up to 128
+ * dimensions, 3.1 times beyond (design.md section 7).
+ */
+static bool
+is_small(const FngMetaPageData *meta, Size slots)
+{
+	Size		peer = (Size) meta->dim * sizeof(float) + 350;
+
+	return BLCKSZ / slots * 10 <= peer * (meta->dim <= 128 ? 26 : 31);
+}
+
+/* The lines that a slot needs; it may be more than a page has. */
+static Size
+least_lines(const FngMetaPageData *meta, uint32 max_degree, uint32 coded)
+{
+	return (slot_size(meta, max_degree, coded, MIN_PENDING) + FNG_LINE - 1) / FNG_LINE;
 }
 
 static Size
@@ -149,12 +185,6 @@ slot_size(const FngMetaPageData *meta, uint32 max_degree, uint32 coded,
 	trial.slots_per_page = 1;
 	fng_layout_from_meta(&trial, &layout);
 	return layout.pending_offset + max_pending * layout.pending_bytes;
-}
-
-static bool
-fits(const FngMetaPageData *meta, uint32 max_degree, uint32 coded, Size lines)
-{
-	return slot_size(meta, max_degree, coded, MIN_PENDING) <= lines * FNG_LINE;
 }
 
 /*
