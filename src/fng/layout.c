@@ -101,9 +101,14 @@ fng_layout_choose(FngMetaPageData *meta, uint32 max_degree,
 			return false;
 	}
 
+	/* a node whose vector is elsewhere shares its page with another */
+	lines = PAGE_LINES;
+	if (!meta->vector_inline && least_lines(meta, max_degree, min_coded) <= PAGE_LINES / 2)
+		lines = PAGE_LINES / 2;
+
 	/* what is left of the share goes to pending rows */
 	meta->coded = max_coded;
-	while (meta->coded > min_coded && least_lines(meta, max_degree, meta->coded) > PAGE_LINES)
+	while (meta->coded > min_coded && least_lines(meta, max_degree, meta->coded) > lines)
 		meta->coded -= CODE_DIM_ALIGN;
 	meta->max_degree = max_degree;
 	meta->slots_per_page = PAGE_LINES / least_lines(meta, max_degree, meta->coded);
@@ -139,7 +144,8 @@ choose_degree(const FngMetaPageData *meta, const LayoutRule * rule,
 
 	if (least_lines(meta, MIN_DEGREE, max_coded) <= PAGE_LINES)
 		most_slots = PAGE_LINES / least_lines(meta, MIN_DEGREE, max_coded);
-	for (degree = rule->max_degree; degree > MIN_DEGREE; degree -= 16)
+	degree = meta->vector_inline ? rule->max_degree : MIN_DEGREE;
+	for (; degree > MIN_DEGREE; degree -= 16)
 	{
 		Size		slots = PAGE_LINES / least_lines(meta, degree, max_coded);
 
