@@ -16,7 +16,7 @@ my $node = start_node('main',
 	"fsync = off\nautovacuum = off\nshared_buffers = 2MB\nmaintenance_work_mem = 512MB\nmax_connections = 10");
 my $queries = 60;
 
-load_words($node, 10000);
+load_words($node, 15000);
 $node->safe_psql('postgres', 'CREATE INDEX words_fng ON words USING fng (embedding vector_cosine_ops)');
 my $size = $node->safe_psql('postgres', q{SELECT pg_relation_size('words_fng')});
 cmp_ok($size, '>=', 20_000_000, "the index has $size bytes");
@@ -103,7 +103,7 @@ foreach my $concurrency (0, 8)
 	my ($found, $before_search) = split /\n/, $loaded;
 
 	is($found, 1, "the first query after a start, with effective_io_concurrency = $concurrency");
-	cmp_ok($before_search, $concurrency ? '>=' : '<=', $concurrency ? 120 : 0,
+	cmp_ok($before_search, $concurrency ? '>=' : '<=', $concurrency ? 80 : 0,
 		"its pages asked for ahead: $before_search");
 }
 
