@@ -106,6 +106,12 @@ extern void code_encode(const CodeParams *params, CodeForm form,
 						uint8_t *row, float *add, float *mul);
 
 /*
+ * sigma = sqrt(1 / rho^2 - 1) / sqrt(D - 1), the standard deviation of an
+ * estimate in units of 2 |r| |q - c| (CODE_L2).
+ */
+extern float code_noise(const CodeParams *params);
+
+/*
  * The standard deviation of an estimate is about
  * code_error_scale() * |mul| * |q - c| (CODE_L2; CODE_IP likewise), where
  * B = 8 adds the rounding of the query, which is of the same order.

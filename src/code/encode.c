@@ -162,10 +162,16 @@ code_encode(const CodeParams *params, CodeForm form,
 	}
 }
 
+/* See code.h. */
+float
+code_noise(const CodeParams *params)
+{
+	return (float) sqrt((1 / expected_rho2(params) - 1) / (params->rotdim - 1));
+}
+
 /*
  * The deviation of an estimate is 2 |r| |t| sigma for CODE_L2, with t = q - c
- * and sigma = sqrt(1 / rho^2 - 1) / sqrt(D - 1), and half of that for
- * CODE_IP.  From |mul| = 2 f (or f) and f = |r| / (rho |x|) follows
+ * and sigma that of code_noise, and half of that for CODE_IP.  From |mul| = 2 f (or f) and f = |r| / (rho |x|) follows
  * |r| = f rho |x|, hence the factor of |mul| |t| below.
  */
 float

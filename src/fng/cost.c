@@ -55,10 +55,14 @@
 #include "utils/spccache.h"
 
 /*
- * Nodes expanded per place of the candidate list: measured 1.0 for random
- * vectors of 3 dimensions, 1.8 for word vectors of 100.
+ * Nodes expanded, on the way and then per place of the candidate list; both
+ * grow with the noise of the codes.  Measured in src/README.
  */
-#define EXPANSIONS_PER_RESULT	1.5
+#define EXPANSIONS_ON_WAY(noise)		(600 * (noise))
+#define EXPANSIONS_PER_RESULT(noise)	(1 + 45 * (noise))
+
+/* The noise of the codes of an index that cannot be read. */
+#define ASSUMED_NOISE			0.05
 
 /* The memory that a search keeps of one edge that it has followed. */
 #define BYTES_PER_EDGE			8
@@ -83,6 +87,7 @@ typedef struct FngCostModel
 	double		rows;			/* that the index holds */
 	double		nodes;
 	double		list_size;		/* of the first search */
+	double		noise;			/* of the codes, see code_noise */
 	double		max_expansions; /* before the sweep */
 	BlockNumber pages;
 	double		pages_per_node; /* that an expansion reads */
@@ -190,6 +195,14 @@ init_model(FngCostModel *model, PlannerInfo *root, IndexPath *path,
 	model->rows = Max(model->rows, 1.0);
 	model->nodes = Max(model->nodes, 1.0);
 
+	model->noise = ASSUMED_NOISE;
+	if (meta.slots_per_page > 0)
+	{
+		FngLayout	layout;
+
+		fng_layout_from_meta(&meta, &layout);
+		model->noise = code_noise(&layout.code);
+	}
 	model->list_size = fng_default_list_size(&meta);
 	if (descartes_search_res_cnt > 0)
 		model->list_size = descartes_search_res_cnt;
@@ -333,7 +346,8 @@ search_cost(const FngCostModel *model, double rows)
 	/* descending the levels reads pages that every search reads */
 	cost = log2(model->nodes + 1) * (model->distance_cost + model->edges_cost);
 
-	expansions = EXPANSIONS_PER_RESULT * (model->list_size + rows - 1);
+	expansions = EXPANSIONS_ON_WAY(model->noise) +
+		EXPANSIONS_PER_RESULT(model->noise) * (model->list_size + rows - 1);
 	if (expansions > model->max_expansions)
 	{
 		expansions = Min(model->max_expansions, model->nodes);
