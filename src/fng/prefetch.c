@@ -29,8 +29,14 @@
 #include "storage/read_stream.h"
 #endif
 
-/* Beyond this many candidates, most will never be expanded. */
-#define MAX_AHEAD		16
+/*
+ * Candidates beyond these are too often not expanded: to read them in vain
+ * costs more than what is not waited for.  Measured in src/README.
+ */
+#define MAX_AHEAD		4
+
+/* All blocks of a top level are wanted. */
+#define MAX_TOP_AHEAD	16
 
 /* So many pages in turn that were in shared buffers make an index warm. */
 #define COLD_READS		4
@@ -238,10 +244,10 @@ fng_read_backwards(Relation index, BlockNumber block, BlockNumber *ahead)
 	if (reads_so_far() == before)
 		return buffer;
 	concurrency = get_tablespace_io_concurrency(index->rd_rel->reltablespace);
-	if (*ahead > block || *ahead + MAX_AHEAD < block)
+	if (*ahead > block || *ahead + MAX_TOP_AHEAD < block)
 		*ahead = block;
 	while (*ahead > FNG_META_BLOCK + 1 &&
-		   block - *ahead < (BlockNumber) Min(concurrency, MAX_AHEAD))
+		   block - *ahead < (BlockNumber) Min(concurrency, MAX_TOP_AHEAD))
 	{
 		if (PrefetchBuffer(index, MAIN_FORKNUM, --*ahead).initiated_io)
 			fng_prefetches++;
