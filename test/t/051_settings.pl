@@ -59,20 +59,6 @@ sub search
 	return ($rows, $scan->{'Shared Hit Blocks'} + $scan->{'Shared Read Blocks'}, $after - $before);
 }
 
-# The node of a plan that scans this index
-sub find_scan
-{
-	my ($plan, $index) = @_;
-
-	return $plan if ($plan->{'Index Name'} // '') eq $index;
-	foreach my $child (@{ $plan->{Plans} // [] })
-	{
-		my $found = find_scan($child, $index);
-		return $found if $found;
-	}
-	return undef;
-}
-
 # The recall of the answers of a setting.  Distances are taken at one SIMD
 # level, whatever the answers were found with.
 sub recall_of

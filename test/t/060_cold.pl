@@ -58,20 +58,6 @@ sub search
 	return ($answers, $to - $from, 2 * $scan->{"$kind Read Blocks"}, 2 * $scan->{"$kind Hit Blocks"});
 }
 
-# The node of a plan that scans this index
-sub find_scan
-{
-	my ($plan, $index) = @_;
-
-	return $plan if ($plan->{'Index Name'} // '') eq $index;
-	foreach my $child (@{ $plan->{Plans} // [] })
-	{
-		my $found = find_scan($child, $index);
-		return $found if $found;
-	}
-	return undef;
-}
-
 # Shared buffers a tenth of the index
 my ($answers, $ahead, $reads) = search(0, 'words', '');
 is($ahead, 0, 'no page is asked for ahead with effective_io_concurrency = 0');

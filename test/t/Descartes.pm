@@ -10,7 +10,7 @@ use File::Basename qw(dirname);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 
-our @EXPORT = qw(start_node load_words dataset load_dataset recall check_index);
+our @EXPORT = qw(start_node load_words dataset load_dataset recall find_scan check_index);
 
 my $top = dirname(__FILE__) . '/../..';
 
@@ -93,6 +93,20 @@ sub recall
 		CREATE TEMP TABLE answers AS $answers;
 		SELECT round((SELECT count(*) FROM answers JOIN truth USING (id)
 				WHERE distance <= farthest) / sum(n), 4) FROM truth;});
+}
+
+# The node of a plan, as EXPLAIN (FORMAT JSON) has it, that scans this index
+sub find_scan
+{
+	my ($plan, $index) = @_;
+
+	return $plan if ($plan->{'Index Name'} // '') eq $index;
+	foreach my $child (@{ $plan->{Plans} // [] })
+	{
+		my $found = find_scan($child, $index);
+		return $found if $found;
+	}
+	return undef;
 }
 
 # Dies unless the index is sound.
