@@ -122,6 +122,14 @@ SELECT * FROM fng_sound('fng_extreme', '<->', '[1,1]');
 SELECT * FROM fng_sound('fng_extreme', '<#>', '[3e38,3e38]');
 DROP TABLE fng_extreme;
 
+-- farther from all nodes of an upper level than an estimate can say
+CREATE TABLE fng_far (id int, v vector(2));
+INSERT INTO fng_far SELECT i, format('[%s,%s]', i, i * 7 % 13)::vector FROM generate_series(1, 1000) i;
+CREATE INDEX ON fng_far USING fng (v);
+INSERT INTO fng_far VALUES (1001, '[3e38,3e38]'), (1002, '[-3e38,3e38]');
+SELECT * FROM fng_sound('fng_far', '<->', '[1,1]');
+DROP TABLE fng_far;
+
 -- vectors out of line
 CREATE FUNCTION fng_wide(dim int, n int) RETURNS vector LANGUAGE sql AS
 	'SELECT array_agg((i * n % 97)::float4 ORDER BY i)::vector FROM generate_series(1, dim) i';
