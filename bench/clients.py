@@ -147,16 +147,13 @@ def report(result):
 
 def parse_arguments():
     options = parser("clients")
-    options.add_argument("--engines", default=",".join(SQL_ENGINES))
     options.add_argument("--recall", type=float, default=0.99)
     options.add_argument("--clients", default="1,2,4,8,16")
-    args = parse(options, {"rows": 10000, "queries": 200, "rounds": 2,
-                           "seconds": 1}, {"rounds": 5, "seconds": 3})
+    args = parse(options, SQL_ENGINES,
+                 {"rows": 10000, "queries": 200, "rounds": 2, "seconds": 1},
+                 {"rounds": 5, "seconds": 3})
     args.seconds = max(1, round(args.seconds))      # as pgbench takes them
     args.clients = [int(n) for n in args.clients.split(",")]
-    for name in args.engines.split(","):
-        if name not in SQL_ENGINES:
-            options.error(f"no engine {name}, only {', '.join(SQL_ENGINES)}")
     return args
 
 

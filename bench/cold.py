@@ -221,16 +221,13 @@ def report(result):
 
 def parse_arguments():
     options = parser("cold")
-    options.add_argument("--engines", default=",".join(SQL_ENGINES))
     options.add_argument("--recall", type=float, default=0.99)
     options.add_argument("--concurrency", default="0,1,16")
     options.add_argument("--share", type=int, default=10)
-    args = parse(options, {"rows": 10000, "queries": 30, "rounds": 2},
+    args = parse(options, SQL_ENGINES,
+                 {"rows": 10000, "queries": 30, "rounds": 2},
                  {"queries": 200, "rounds": 4})
     args.concurrency = [int(n) for n in args.concurrency.split(",")]
-    for name in args.engines.split(","):
-        if name not in SQL_ENGINES:
-            options.error(f"no engine {name}, only {', '.join(SQL_ENGINES)}")
     return args
 
 

@@ -189,17 +189,13 @@ def make_engines(args):
 
 def parse_arguments():
     options = parser("compare")
-    options.add_argument("--engines", default=",".join(ENGINES))
     options.add_argument("--variant", action="append", default=[])
     options.add_argument("--client", type=int, metavar="SECONDS")
-    args = parse(options,
+    args = parse(options, ENGINES,
                  {"rows": 10000, "queries": 200, "rounds": 1, "seconds": 0.1,
                   "client": 1},
                  {"rounds": 3, "seconds": 0.5, "client": 3})
     args.coarse = COARSE if args.quick else 1
-    for name in args.engines.split(","):
-        if name not in ENGINES:
-            options.error(f"no engine {name}, only {', '.join(ENGINES)}")
     return args
 
 

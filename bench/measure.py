@@ -31,9 +31,13 @@ def parser(script):
     return result
 
 
-def parse(parser_, quick, otherwise):
+def parse(parser_, engines, quick, otherwise):
     """Parses; what was not given is as in quick, or otherwise."""
+    parser_.add_argument("--engines", default=",".join(engines))
     args = parser_.parse_args()
+    for name in args.engines.split(","):
+        if name not in engines:
+            parser_.error(f"no engine {name}, only {', '.join(engines)}")
     for name, value in (quick if args.quick else otherwise).items():
         if getattr(args, name) is None:
             setattr(args, name, value)

@@ -187,22 +187,21 @@ init_model(FngCostModel *model, PlannerInfo *root, IndexPath *path,
 	/* statistics may be old; and rows with equal vectors share nodes */
 	if (meta.slots_per_page > 0)
 	{
-		model->rows = Min(model->rows, (model->pages - 1.0) * FNG_TIDS_PER_PAGE);
-		model->nodes = Min(model->rows, (model->pages - 1.0) * meta.slots_per_page);
-	}
-	else
-		model->nodes = model->rows;
-	model->rows = Max(model->rows, 1.0);
-	model->nodes = Max(model->nodes, 1.0);
-
-	model->noise = ASSUMED_NOISE;
-	if (meta.slots_per_page > 0)
-	{
 		FngLayout	layout;
 
 		fng_layout_from_meta(&meta, &layout);
 		model->noise = code_noise(&layout.code);
+		model->rows = Min(model->rows, (model->pages - 1.0) * FNG_TIDS_PER_PAGE);
+		model->nodes = Min(model->rows, (model->pages - 1.0) * meta.slots_per_page);
 	}
+	else
+	{
+		model->noise = ASSUMED_NOISE;
+		model->nodes = model->rows;
+	}
+	model->rows = Max(model->rows, 1.0);
+	model->nodes = Max(model->nodes, 1.0);
+
 	model->list_size = fng_default_list_size(&meta);
 	if (descartes_search_res_cnt > 0)
 		model->list_size = descartes_search_res_cnt;

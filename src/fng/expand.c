@@ -12,7 +12,6 @@
  */
 #include "postgres.h"
 
-#include <float.h>
 #include <math.h>
 
 #include "../distance/half.h"
@@ -28,9 +27,6 @@
  * (up to 18), so one visit in so many takes the long way.
  */
 #define FULL_READ_EVERY		16
-
-/* The hardware goes on by itself after so many consecutive lines. */
-#define PREFETCH_LINES		128
 
 static bool is_wanted(const FngSearch *search, const FngFound *found);
 static bool visit(FngSearch *search, uint32 id, FngFound *found);
@@ -51,19 +47,11 @@ static void remember_visit(FngSearch *search, const FngFound *found,
 static void add_found(FngSearch *search, const FngFound *found);
 
 /*
- * Hints to the processor.  They are inline because gcc takes a function that
- * only prefetches for one without effect, and drops the call.
+ * Where these nodes are will be asked if they come to be visited.
+ *
+ * This and prefetch_node are inline because gcc takes a function that only
+ * prefetches for one without effect, and drops the call.
  */
-static pg_attribute_always_inline void
-prefetch_lines(const char *at, Size nbytes)
-{
-	Size		n = Min(nbytes / FNG_LINE + 1, PREFETCH_LINES);
-
-	for (Size i = 0; i < n; i++)
-		__builtin_prefetch(at + i * FNG_LINE);
-}
-
-/* Where these nodes are will be asked if they come to be visited. */
 static pg_attribute_always_inline void
 prefetch_hints(const FngSearch *search, const uint32 *ids, uint32 which)
 {
@@ -80,8 +68,9 @@ prefetch_hints(const FngSearch *search, const uint32 *ids, uint32 which)
 }
 
 /*
- * Bring a node into the cache if its page is where it last was.  Without a
- * pin the page may be another's by now: then this was in vain.
+ * Bring a node, but for its pending rows, into the cache if its page is where
+ * it last was.  Without a pin the page may be another's by now: then this was
+ * in vain.
  */
 static pg_attribute_always_inline void
 prefetch_node(const FngSearch *search, uint32 id)
@@ -98,10 +87,8 @@ prefetch_node(const FngSearch *search, uint32 id)
 		return;
 	__builtin_prefetch(GetBufferDescriptor(buffer - 1));
 	slot = FngPageSlot(layout, BufferGetBlock(buffer), FngIdSlot(layout, id));
-	prefetch_lines(slot, layout->vector_offset);
-	if (layout->vector_inline)
-		prefetch_lines(slot + layout->vector_offset, layout->vector_bytes);
-	prefetch_lines(slot + layout->code_offset, layout->max_degree * layout->row_bytes);
+	for (Size at = 0; at < layout->pending_offset; at += FNG_LINE)
+		__builtin_prefetch(slot + at);
 }
 
 /*

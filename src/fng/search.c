@@ -329,11 +329,13 @@ seed_from_top(FngSearch *search)
 		}
 	}
 	/* so far away that no estimate is a number: any will do */
-	while (nbest < Min(NUM_SEEDS, index->ntop) && !(nbest > 0 && best[0].estimate < FLT_MAX))
+	if (nbest == 0)
 	{
-		best[nbest].estimate = FLT_MAX;
-		best[nbest].id = index->top_down[nbest];
-		nbest++;
+		for (; nbest < Min(NUM_SEEDS, index->ntop); nbest++)
+		{
+			best[nbest].estimate = FLT_MAX;
+			best[nbest].id = index->top_down[nbest];
+		}
 	}
 	for (uint32 i = 0; i < nbest; i++)
 		fng_frontier_insert(&search->frontier, best[i]);
