@@ -28,8 +28,11 @@
  */
 #define FULL_READ_EVERY		16
 
+static uint32 take_next(FngSearch *search);
+static void visit(FngSearch *search, uint32 id);
+static void visit_mates(FngSearch *search, Buffer buffer);
+static void visit_slot(FngSearch *search, uint32 id, const char *slot, const float *value);
 static bool is_wanted(const FngSearch *search, const FngFound *found);
-static bool visit(FngSearch *search, uint32 id, FngFound *found);
 static Buffer read_node_page(FngSearch *search, BlockNumber block);
 static bool lock_node(FngSearch *search, uint32 id, Buffer *buffer, char **slot,
 					  const float **value);
@@ -102,9 +105,6 @@ void
 fng_expand_best(FngSearch *search)
 {
 	FngFrontier *frontier = &search->frontier;
-	Candidate	candidate;
-	FngFound	found;
-	bool		seen;
 
 	/* what was chosen may be too far by now, and there may be better */
 	if (search->has_next && search->nnear == search->list_size &&
@@ -117,17 +117,91 @@ fng_expand_best(FngSearch *search)
 	if (!search->has_next &&
 		!fng_frontier_pop(frontier, search->visited, true, &search->next))
 		return;
-	candidate = search->next;
-	visited_insert(search->visited, candidate.id, &seen)->returned = false;
+
+	CHECK_FOR_INTERRUPTS();
+	visit(search, take_next(search));
+}
+
+/* Take the candidate that is next, and settle which comes after it. */
+static pg_attribute_always_inline uint32
+take_next(FngSearch *search)
+{
+	FngFrontier *frontier = &search->frontier;
+	uint32		id = search->next.id;
+	bool		seen;
+
+	visited_insert(search->visited, id, &seen)->returned = false;
 	Assert(!seen);
-	fng_frontier_forget(frontier, candidate.id);
+	fng_frontier_forget(frontier, id);
 	search->has_next = fng_frontier_pop(frontier, search->visited, false, &search->next);
 	if (search->has_next)
 		prefetch_node(search, search->next.id);
-
-	CHECK_FOR_INTERRUPTS();
 	search->expansions++;
-	if (visit(search, candidate.id, &found) && is_wanted(search, &found))
+	return id;
+}
+
+/*
+ * Visit a node, and with it what is next as long as that is on the same page.
+ * An id that leads to no node of this level is skipped.
+ */
+static void
+visit(FngSearch *search, uint32 id)
+{
+	const FngLayout *layout = &search->index->layout;
+	Buffer		buffer;
+	char	   *slot;
+	const float *value;
+	Candidate	best;
+
+	if (!lock_node(search, id, &buffer, &slot, &value))
+		return;
+	visit_slot(search, id, slot, value);
+	if (fng_frontier_peek(&search->frontier, search->visited, false, &best))
+		prefetch_node(search, best.id);
+	if (unlikely(search->next.id - FngMakeId(layout, search->block, 0) < layout->slots_per_page))
+		visit_mates(search, buffer);
+	UnlockReleaseBuffer(buffer);
+}
+
+/* Visit what is next as long as it is on the page in hand, which is locked. */
+static pg_noinline void
+visit_mates(FngSearch *search, Buffer buffer)
+{
+	const FngLayout *layout = &search->index->layout;
+	uint32		first = FngMakeId(layout, search->block, 0);
+
+	while (search->has_next && layout->vector_inline &&
+		   search->next.id - first < layout->slots_per_page)
+	{
+		uint32		id = take_next(search);
+		char	   *slot = FngPageSlot(layout, BufferGetPage(buffer), id - first);
+
+		if (fng_slot_usable(slot, search->level))
+			visit_slot(search, id, slot, FngSlotVector(layout, slot));
+	}
+}
+
+/* Visit a node whose page is locked: its score, and candidates from its edges. */
+static void
+visit_slot(FngSearch *search, uint32 id, const char *slot, const float *value)
+{
+	const FngNodeData *node = (const FngNodeData *) slot;
+	FngFound	found;
+
+	found.id = id;
+	found.tid = node->tid;
+	found.tid_chain = node->link;
+	found.score = fng_score(&search->index->layout, search->kernels, search->query,
+							search->query_aux, value, node->aux);
+	if (isnan(found.score))
+		found.score = INFINITY;
+
+	score_edges(search, slot, (float) found.score);
+	if (node->npending > 0)
+		score_pending(search, slot, (float) found.score);
+	if (search->collecting)
+		remember_visit(search, &found, node, value);
+	if (is_wanted(search, &found))
 		add_found(search, &found);
 }
 
@@ -141,42 +215,6 @@ is_wanted(const FngSearch *search, const FngFound *found)
 {
 	return search->level > 0 || search->collecting ||
 		ItemPointerIsValid(&found->tid) || BlockNumberIsValid(found->tid_chain);
-}
-
-/*
- * Visit a node: its exact score, and candidates from its edges.  Returns
- * false if the id leads to no node of this level.
- */
-static bool
-visit(FngSearch *search, uint32 id, FngFound *found)
-{
-	const FngLayout *layout = &search->index->layout;
-	Buffer		buffer;
-	char	   *slot;
-	const float *value;
-	FngNode		node;
-	Candidate	best;
-
-	if (!lock_node(search, id, &buffer, &slot, &value))
-		return false;
-	node = FngSlotNode(slot);
-	found->id = id;
-	found->tid = node->tid;
-	found->tid_chain = node->link;
-	found->score = fng_score(layout, search->kernels, search->query, search->query_aux,
-							 value, node->aux);
-	if (isnan(found->score))
-		found->score = INFINITY;
-
-	score_edges(search, slot, (float) found->score);
-	if (node->npending > 0)
-		score_pending(search, slot, (float) found->score);
-	if (fng_frontier_peek(&search->frontier, search->visited, false, &best))
-		prefetch_node(search, best.id);
-	if (search->collecting)
-		remember_visit(search, found, node, value);
-	UnlockReleaseBuffer(buffer);
-	return true;
 }
 
 /*
@@ -224,7 +262,8 @@ lock_node(FngSearch *search, uint32 id, Buffer *buffer, char **slot,
 	const FngLayout *layout = &search->index->layout;
 	bool		chained = false;
 
-	*buffer = read_node_page(search, FngIdBlock(layout, id));
+	search->block = FngIdBlock(layout, id);
+	*buffer = read_node_page(search, search->block);
 	for (;;)
 	{
 		Page		page = BufferGetPage(*buffer);

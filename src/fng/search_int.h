@@ -56,6 +56,7 @@ struct FngSearch
 	uint64		returned;
 
 	/* scratch of one expansion */
+	BlockNumber block;			/* of the node being visited */
 	float	   *chained;		/* a vector from its chain */
 	float		scores[CODE_LANES];
 
