@@ -2,14 +2,15 @@
  *
  * bench_graph.c
  *	  Builds a graph over rows from a file, without a server, and reports
- *	  CPU seconds per phase, degrees, and hops and recall of searches.
+ *	  seconds per phase, degrees, and hops and recall of searches.
  *
  * Usage: bench_graph BASE QUERIES [option=value ...]
  *
  * BASE and QUERIES hold two uint32 (rows, dimension) and float32 rows.
  * Options: n (rows used), q (queries used), R, pool, floor, tau, kappa,
  * strict, relaxed, seed, L (comma separated list sizes), seeds (rows that are
- * scanned for the start of a search).
+ * scanned for the start of a search), procs (processes of the build; with
+ * more than one the times are elapsed time).
  *
  * A hop is a node expanded: the pages that a search of the index pins.
  *
@@ -17,7 +18,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#define _POSIX_C_SOURCE 200809L
+#define _GNU_SOURCE
 
 #include <math.h>
 #include <stdio.h>
@@ -26,6 +27,7 @@
 #include <time.h>
 
 #include "graph/graph.h"
+#include "../test/unit/team.h"
 
 #define BENCH_K			10
 #define BENCH_MAX_LIST	4096
@@ -39,6 +41,8 @@ typedef struct Found
 
 typedef struct Meter
 {
+	Team		team;
+	clockid_t	clock;
 	double		phase_seconds[GRAPH_PHASE_REORDER + 1];
 	double		last;
 	double		longest;		/* between two calls of the host */
@@ -49,11 +53,11 @@ typedef struct Meter
 } Meter;
 
 static double
-now(void)
+now(clockid_t clock)
 {
 	struct timespec ts;
 
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+	clock_gettime(clock, &ts);
 	return ts.tv_sec + ts.tv_nsec * 1e-9;
 }
 
@@ -90,6 +94,29 @@ bench_release(void *arg, void *memory)
 	free((char *) memory - 64);
 }
 
+static void *
+bench_alloc_shared(void *arg, size_t size)
+{
+	void	   *memory = graph_arena_alloc(&((Meter *) arg)->team.arena, size);
+
+	if (memory == NULL)
+		die("out of shared memory");
+	return memory;
+}
+
+static void
+bench_release_shared(void *arg, void *memory)
+{
+	if (!graph_arena_release(&((Meter *) arg)->team.arena, memory))
+		die("release of what is not shared memory");
+}
+
+static void
+bench_barrier(void *arg)
+{
+	team_barrier(&((Meter *) arg)->team);
+}
+
 static void
 bench_interrupts(void *arg)
 {
@@ -100,7 +127,7 @@ static void
 bench_progress(void *arg, GraphPhase phase, uint64_t done, uint64_t total)
 {
 	Meter	   *meter = arg;
-	double		t = now();
+	double		t = now(meter->clock);
 
 	(void) done;
 	(void) total;
@@ -276,6 +303,7 @@ report_degrees(const GraphEdges *edges, uint32_t n, uint32_t entry)
 	uint32_t	most = 0;
 	uint32_t	least_in = UINT32_MAX;
 	uint32_t	most_in = 0;
+	uint64_t	hash = 0;
 	uint32_t	i;
 	uint32_t	k;
 
@@ -287,13 +315,19 @@ report_degrees(const GraphEdges *edges, uint32_t n, uint32_t entry)
 		least = degree < least ? degree : least;
 		most = degree > most ? degree : most;
 		for (k = 0; k < degree; k++)
-			in_degree[edges->ids[(size_t) i * edges->max_degree + k]]++;
+		{
+			uint32_t	to = edges->ids[(size_t) i * edges->max_degree + k];
+
+			in_degree[to]++;
+			hash = (hash ^ to) * UINT64_C(0x9E3779B97F4A7C15);
+		}
 	}
 	for (i = 0; i < n; i++)
 	{
 		least_in = in_degree[i] < least_in ? in_degree[i] : least_in;
 		most_in = in_degree[i] > most_in ? in_degree[i] : most_in;
 	}
+	printf("edges %016llx\n", (unsigned long long) hash);
 	printf("degree mean %.1f min %u max %u  in-degree min %u max %u  "
 		   "unreachable %u\n", (double) sum / n, least, most, least_in,
 		   most_in, count_unreachable(edges, n, entry));
@@ -338,17 +372,61 @@ report_crossings(double recall, double hops, double next_recall,
 				   (next_recall - recall));
 }
 
-int
-main(int argc, char **argv)
+/*
+ * Build with procs processes, and report the times.  Fills order.
+ */
+static uint32_t
+build(const char *name, const GraphVectors *base, const GraphParams *params,
+	  uint32_t procs, GraphEdges *edges, uint32_t *order)
 {
 	static const char *const phases[] = {"neighbours", "select", "reselect",
 	"connect", "reorder"};
+	static Meter meter;
+	GraphHost	host = {&meter, 0, procs, bench_alloc, bench_release,
+		bench_alloc_shared, bench_release_shared, bench_barrier,
+	bench_interrupts, bench_progress};
+	size_t		shared = graph_build_shared_memory(base->n, base->dim, params,
+												   procs);
+	size_t		memory = 0;
+	double		begin;
+	double		total;
+	uint32_t	entry;
+	uint32_t	i;
+
+	meter.clock = procs > 1 ? CLOCK_MONOTONIC : CLOCK_PROCESS_CPUTIME_ID;
+	team_start(&meter.team, procs, shared);
+	host.rank = meter.team.rank;
+	begin = meter.last = now(meter.clock);
+	graph_build_layer(base, params, &host, edges, &entry);
+	bench_progress(&meter, GRAPH_PHASE_REORDER, 0, 0);
+	total = now(meter.clock) - begin;
+	graph_reorder(base, edges, entry, 4, &host, order);
+	bench_progress(&meter, GRAPH_PHASE_REORDER, 0, 0);
+	team_end(&meter.team, meter.peak, 0);
+
+	printf("%s n %u dim %u R %u pool %u simd %s processes %u\n"
+		   "build %.2f s:", name, base->n, base->dim, params->max_degree,
+		   params->pool_size, simd_level_name(distance_kernels()->level),
+		   procs, total);
+	for (i = 0; i <= GRAPH_PHASE_REORDER; i++)
+		printf(" %s %.2f", phases[i], meter.phase_seconds[i]);
+	for (i = 0; i < procs; i++)
+		memory += meter.team.shared->reports[i][0];
+	printf("; host called every %.1f ms at most\n", meter.longest * 1e3);
+	printf("memory %.0f MB shared, bound %.0f; in all %.0f, bound %.0f\n",
+		   graph_arena_peak(&meter.team.arena) / 1e6, shared / 1e6,
+		   (graph_arena_peak(&meter.team.arena) + memory) / 1e6,
+		   graph_build_memory(base->n, base->dim, params, procs) / 1e6);
+	return entry;
+}
+
+int
+main(int argc, char **argv)
+{
 	GraphParams params;
 	GraphVectors base;
 	GraphEdges	edges;
-	Meter		meter;
-	GraphHost	host = {&meter, bench_alloc, bench_release, bench_interrupts,
-	bench_progress};
+	uint32_t	procs = 1;
 	const char *lists = "10,16,24,32,48,64,96,128,192,256";
 	uint32_t	n = 0;
 	uint32_t	nq = 0;
@@ -366,7 +444,6 @@ main(int argc, char **argv)
 	float	   *kth;
 	Found	   *found;
 	double		begin;
-	double		total = 0;
 	double		last_recall = 0;
 	double		last_hops = 0;
 	uint64_t	state = 12345;
@@ -404,6 +481,8 @@ main(int argc, char **argv)
 			params.seed = atoi(value);
 		else if (strcmp(argv[i], "seeds") == 0)
 			nstart = atoi(value);
+		else if (strcmp(argv[i], "procs") == 0)
+			procs = atoi(value);
 		else if (strcmp(argv[i], "L") == 0)
 			lists = value;
 		else
@@ -418,29 +497,13 @@ main(int argc, char **argv)
 	if (qdim != dim)
 		die("dimensions differ");
 	edges.max_degree = params.max_degree;
-	edges.ids = malloc((size_t) n * params.max_degree * sizeof(uint32_t));
-	edges.degree = malloc(n * sizeof(uint16_t));
-
-	memset(&meter, 0, sizeof(meter));
-	begin = meter.last = now();
-	graph_build_layer(&base, &params, &host, &edges, &entry);
-	bench_progress(&meter, GRAPH_PHASE_REORDER, 0, 0);
-	total = now() - begin;
-	order = malloc(n * sizeof(uint32_t));
+	edges.ids = team_share((size_t) n * params.max_degree * sizeof(uint32_t));
+	edges.degree = team_share(n * sizeof(uint16_t));
+	order = team_share(n * sizeof(uint32_t));
+	entry = build(argv[1], &base, &params, procs, &edges, order);
 	position = malloc(n * sizeof(uint32_t));
-	graph_reorder(&base, &edges, entry, 4, &host, order);
-	bench_progress(&meter, GRAPH_PHASE_REORDER, 0, 0);
 	for (i = 0; i < n; i++)
 		position[order[i]] = i;
-
-	printf("%s n %u dim %u R %u pool %u simd %s\nbuild %.2f s:", argv[1], n,
-		   dim, params.max_degree, params.pool_size,
-		   simd_level_name(distance_kernels()->level), total);
-	for (i = 0; i <= GRAPH_PHASE_REORDER; i++)
-		printf(" %s %.2f", phases[i], meter.phase_seconds[i]);
-	printf("  memory %.0f MB, bound %.0f MB; host called every %.1f ms at most\n",
-		   meter.peak / 1e6,
-		   graph_build_memory(n, dim, &params) / 1e6, meter.longest * 1e3);
 	report_degrees(&edges, n, entry);
 
 	nstart = nstart < n ? nstart : n;
@@ -468,7 +531,7 @@ main(int argc, char **argv)
 		if (end == lists || list < 1 || list > BENCH_MAX_LIST)
 			die("list sizes");
 		lists = *end == ',' ? end + 1 : end;
-		begin = now();
+		begin = now(CLOCK_PROCESS_CPUTIME_ID);
 		for (q = 0; q < nq; q++)
 		{
 			uint32_t	nfound;
@@ -489,7 +552,7 @@ main(int argc, char **argv)
 			   "page shared %.2f  %6.1f us\n", list,
 			   (double) right / ((double) nq * (n < BENCH_K ? n : BENCH_K)),
 			   (double) hops / nq, (double) compared / nq, sharing / nq,
-			   (now() - begin) / nq * 1e6);
+			   (now(CLOCK_PROCESS_CPUTIME_ID) - begin) / nq * 1e6);
 	}
 	return 0;
 }

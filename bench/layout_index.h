@@ -180,8 +180,14 @@ host_progress(void *arg, GraphPhase phase, uint64_t done, uint64_t total)
 	(void) total;
 }
 
-static const GraphHost host = {NULL, host_alloc, host_release,
-host_interrupts, host_progress};
+static void
+host_barrier(void *arg)
+{
+	(void) arg;
+}
+
+static const GraphHost host = {NULL, 0, 1, host_alloc, host_release,
+host_alloc, host_release, host_barrier, host_interrupts, host_progress};
 
 static const float *
 row_of(const GraphVectors *vectors, uint32_t i)

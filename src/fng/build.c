@@ -57,6 +57,7 @@ static void centre_rows(FngBuild *build);
 static void flush(FngBuild *build);
 static void *host_alloc(void *arg, size_t size);
 static void host_release(void *arg, void *memory);
+static void host_barrier(void *arg);
 static void host_interrupts(void *arg);
 static void host_progress(void *arg, GraphPhase phase, uint64_t done, uint64_t total);
 
@@ -202,8 +203,13 @@ static void
 init_host(FngBuild *build)
 {
 	build->host.arg = build;
+	build->host.rank = 0;
+	build->host.size = 1;
 	build->host.alloc = host_alloc;
 	build->host.release = host_release;
+	build->host.alloc_shared = host_alloc;
+	build->host.release_shared = host_release;
+	build->host.barrier = host_barrier;
 	build->host.check_interrupts = host_interrupts;
 	build->host.progress = host_progress;
 }
@@ -227,7 +233,7 @@ rows_that_fit(FngBuild *build)
 		uint32		middle = low + (high - low) / 2;
 		Size		needed = add_size(mul_size(middle, row),
 									  graph_build_memory(middle, layout->code.rotdim,
-														 &build->graph));
+														 &build->graph, 1));
 
 		if (needed <= budget)
 			low = middle + 1;
@@ -584,6 +590,12 @@ static void
 host_release(void *arg, void *memory)
 {
 	pfree(((void **) memory)[-1]);
+}
+
+/* The build is one process: nobody to wait for. */
+static void
+host_barrier(void *arg)
+{
 }
 
 static void

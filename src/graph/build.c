@@ -12,6 +12,9 @@
  * (connect.c).  All of this is about distinct rows; equal ones are linked
  * after the selection (equal.c).
  *
+ * All processes of a team run through this.  Shared are what outlives a phase
+ * (rows, pools, edges) and what a phase says is; a phase ends with a barrier.
+ *
  *-------------------------------------------------------------------------
  */
 #include <string.h>
@@ -56,15 +59,22 @@ graph_params_init(GraphParams *params)
  * the identity.
  */
 static void
-renumber(uint32_t n, uint32_t *nodes, uint32_t *rows)
+renumber(GraphSpace *space, uint32_t *nodes, uint32_t *rows)
 {
+	uint32_t	first = 0;
+	uint32_t	end = space->n;
 	uint32_t	i;
 
-	for (i = 0; i < n; i++)
+	graph_share(space, &first, &end);
+	for (i = first; i < end; i++)
 		nodes[i] = rows[nodes[i]];
-	memcpy(rows, nodes, n * sizeof(uint32_t));
-	for (i = 0; i < n; i++)
+	graph_barrier(space);
+	for (i = first; i < end; i++)
+	{
+		rows[i] = nodes[i];
 		nodes[i] = i;
+	}
+	graph_barrier(space);
 }
 
 /*
@@ -76,27 +86,24 @@ build_pools(GraphSpace *space, const GraphParams *params, uint32_t *rows,
 {
 	const GraphHost *host = space->host;
 	uint32_t	n = space->n;
-	uint32_t   *nodes = graph_alloc(host, n, sizeof(uint32_t));
-	uint32_t   *leaf_start = graph_alloc(host, (size_t) n + 1,
-										 sizeof(uint32_t));
+	uint32_t   *nodes = graph_alloc_shared(host, n, sizeof(uint32_t));
+	uint32_t   *leaf_start = graph_alloc_shared(host, (size_t) n + 1,
+												sizeof(uint32_t));
 	GraphControls *controls = graph_alloc(host, 1, sizeof(GraphControls));
 	uint64_t	random = params->seed;
 	double		recall = 0.0;
 	uint32_t	pass;
-	uint32_t	i;
 
 	for (pass = 0; pass < BUILD_PARTITIONS; pass++)
 	{
 		double		before = recall;
 		uint32_t	nleaves;
 
-		for (i = 0; i < n; i++)
-			nodes[i] = i;
 		nleaves = graph_partition(space, graph_random(&random), nodes,
 								  leaf_start);
 		if (pass == 0)
 		{
-			renumber(n, nodes, rows);
+			renumber(space, nodes, rows);
 			graph_controls_init(space, params->seed, pools->capacity,
 								controls);
 		}
@@ -106,8 +113,8 @@ build_pools(GraphSpace *space, const GraphParams *params, uint32_t *rows,
 			(recall >= BUILD_RECALL || recall < before + BUILD_GAIN))
 			break;
 	}
-	graph_release(host, leaf_start);
-	graph_release(host, nodes);
+	graph_release_shared(host, leaf_start);
+	graph_release_shared(host, nodes);
 	graph_nn_descent(space, params->seed, controls, pools);
 	graph_release(host, controls);
 }
@@ -139,11 +146,18 @@ static void
 edges_to_rows(GraphSpace *space, uint32_t nrows,
 			  const GraphEdges *nodes, GraphEdges *out)
 {
+	uint32_t	first = 0;
+	uint32_t	end = nrows;
 	uint32_t	node;
 	uint32_t	i;
 
-	memset(out->degree, 0, nrows * sizeof(uint16_t));
-	for (node = 0; node < space->n; node++)
+	graph_share(space, &first, &end);
+	memset(out->degree + first, 0, (end - first) * sizeof(uint16_t));
+	graph_barrier(space);
+	first = 0;
+	end = space->n;
+	graph_share(space, &first, &end);
+	for (node = first; node < end; node++)
 	{
 		const uint32_t *from = nodes->ids + (size_t) node * nodes->max_degree;
 		uint32_t	row = space->rows[node];
@@ -154,6 +168,7 @@ edges_to_rows(GraphSpace *space, uint32_t nrows,
 			to[i] = space->rows[from[i]];
 		graph_work(space, 4 * out->max_degree);
 	}
+	graph_barrier(space);
 }
 
 /*
@@ -166,16 +181,20 @@ build_distinct(GraphSpace *space, const GraphParams *params, uint32_t nrows,
 {
 	const GraphHost *host = space->host;
 	uint32_t	n = space->n;
+	uint32_t	i = 0;
+	uint32_t	end = n;
 	GraphPools	pools;
 	GraphEdges	first;
 	GraphEdges	second;
 	uint32_t   *far;
 
 	pools.capacity = GRAPH_MIN(params->pool_size, n - 1);
-	pools.entries = graph_alloc(host, (size_t) n * pools.capacity,
-								sizeof(GraphEntry));
-	pools.count = graph_alloc(host, n, sizeof(uint16_t));
-	memset(pools.count, 0, n * sizeof(uint16_t));
+	pools.entries = graph_alloc_shared(host, (size_t) n * pools.capacity,
+									   sizeof(GraphEntry));
+	pools.count = graph_alloc_shared(host, n, sizeof(uint16_t));
+	graph_share(space, &i, &end);
+	memset(pools.count + i, 0, (end - i) * sizeof(uint16_t));
+	graph_barrier(space);
 	graph_begin(space, GRAPH_PHASE_NEIGHBOURS, (uint64_t) n * BUILD_STEPS);
 	if (n > BUILD_EXACT)
 		build_pools(space, params, rows, &pools);
@@ -186,18 +205,25 @@ build_distinct(GraphSpace *space, const GraphParams *params, uint32_t nrows,
 	first = *edges;
 	second.max_degree = params->max_degree;
 	graph_select_pools(space, params, &pools, &first);
-	second.ids = graph_alloc(host, (size_t) n * second.max_degree,
-							 sizeof(uint32_t));
-	second.degree = graph_alloc(host, n, sizeof(uint16_t));
-	far = graph_alloc(host, (size_t) n * GRAPH_FAR, sizeof(uint32_t));
+	second.ids = graph_alloc_shared(host, (size_t) n * second.max_degree,
+									sizeof(uint32_t));
+	second.degree = graph_alloc_shared(host, n, sizeof(uint16_t));
+	far = graph_alloc_shared(host, (size_t) n * GRAPH_FAR, sizeof(uint32_t));
 	graph_far_candidates(space, params->seed, far);
 	graph_reselect(space, params, &pools, far, &first, &second);
-	graph_release(host, far);
-	graph_release(host, pools.count);
-	graph_release(host, pools.entries);
+	graph_release_shared(host, far);
 	edges_to_rows(space, nrows, &second, edges);
-	graph_release(host, second.degree);
-	graph_release(host, second.ids);
+	graph_release_shared(host, second.degree);
+	graph_release_shared(host, second.ids);
+	graph_release_shared(host, pools.count);
+	graph_release_shared(host, pools.entries);
+}
+
+static void
+limit_params(GraphParams *params)
+{
+	params->pool_size = GRAPH_MAX(params->pool_size, 8);
+	params->pool_size = GRAPH_MIN(params->pool_size, 1024);
 }
 
 /*
@@ -214,29 +240,32 @@ graph_build_layer(const GraphVectors *vectors, const GraphParams *given,
 	uint32_t   *next_equal;
 
 	params.max_degree = GRAPH_MIN(params.max_degree, edges->max_degree);
-	params.pool_size = GRAPH_MAX(params.pool_size, 8);
-	params.pool_size = GRAPH_MIN(params.pool_size, 1024);
+	limit_params(&params);
 	graph_space_init(&space, vectors, host);
 	*entry = graph_central_node(&space);
-	memset(edges->degree, 0, nrows * sizeof(uint16_t));
-	if (nrows == 1)
-		return;
+	if (host->rank == 0)
+		memset(edges->degree, 0, nrows * sizeof(uint16_t));
 
-	rows = graph_alloc(host, nrows, sizeof(uint32_t));
-	next_equal = graph_alloc(host, nrows, sizeof(uint32_t));
+	rows = graph_alloc_shared(host, nrows, sizeof(uint32_t));
+	next_equal = graph_alloc_shared(host, nrows, sizeof(uint32_t));
 	space.n = graph_distinct_rows(&space, rows, next_equal);
 	space.rows = rows;
 	if (space.n > 1)
 		build_distinct(&space, &params, nrows, rows, edges);
-	if (space.n < nrows)
-		graph_link_equal_rows(&space, nrows, params.max_degree, next_equal,
-							  edges);
-	graph_release(host, next_equal);
-
-	space.rows = NULL;
-	space.n = nrows;
-	graph_connect(&space, &params, *entry, edges);
-	graph_release(host, rows);
+	graph_begin(&space, GRAPH_PHASE_CONNECT, 2 * (uint64_t) nrows);
+	if (host->rank == 0)
+	{
+		if (space.n < nrows)
+			graph_link_equal_rows(&space, nrows, params.max_degree,
+								  next_equal, edges);
+		space.rows = NULL;
+		space.n = nrows;
+		graph_connect(&space, &params, *entry, edges);
+	}
+	graph_barrier(&space);
+	graph_release_shared(host, next_equal);
+	graph_release_shared(host, rows);
+	graph_space_end(&space);
 }
 
 /*
@@ -246,29 +275,100 @@ uint32_t
 graph_central_row(const GraphVectors *vectors, const GraphHost *host)
 {
 	GraphSpace	space;
+	uint32_t	node;
 
 	graph_space_init(&space, vectors, host);
-	return graph_central_node(&space);
+	node = graph_central_node(&space);
+	graph_space_end(&space);
+	return node;
 }
 
 /*
- * See graph.h.  Rows and groups live throughout; the pools until the
- * re-selection; each phase adds its own.
+ * Count a phase that runs while so much shared memory is held otherwise.
+ */
+static void
+count_phase(GraphMemory *peak, size_t *together, size_t held,
+			GraphMemory phase)
+{
+	peak->shared = GRAPH_MAX(peak->shared, held + phase.shared);
+	peak->own = GRAPH_MAX(peak->own, phase.own);
+	peak->first = GRAPH_MAX(peak->first, phase.first);
+	*together = GRAPH_MAX(*together, held + phase.shared + phase.own +
+						  phase.first);
+}
+
+/*
+ * The peaks of shared memory and of all.  Rows and groups live throughout;
+ * pools and second edges until they are translated; each phase adds its own.
+ * A team has its shared memory from the start.
+ */
+static void
+build_memory(uint32_t n, uint32_t dim, const GraphParams *given,
+			 uint32_t size, size_t *shared, size_t *total)
+{
+	GraphParams params = *given;
+	GraphMemory space = graph_space_memory(dim, size);
+	GraphMemory controls = graph_controls_memory(dim, size);
+	GraphMemory peak = {0, 0, 0};
+	size_t		together = 0;
+	size_t		held;
+	size_t		nodes;
+
+	limit_params(&params);
+	/* the room for the means serves all small exchanges */
+	held = space.shared;
+	count_phase(&peak, &together, 0, space);
+	held += 2 * graph_block_size(n, sizeof(uint32_t));
+	count_phase(&peak, &together, held, graph_equal_memory(n));
+	count_phase(&peak, &together, held, graph_connect_memory(n, dim));
+	held += graph_block_size((size_t) n * params.pool_size,
+							 sizeof(GraphEntry)) +
+		graph_block_size(n, sizeof(uint16_t));
+	nodes = 2 * graph_block_size((size_t) n + 1, sizeof(uint32_t));
+	count_phase(&peak, &together, held + nodes, controls);
+	count_phase(&peak, &together, held + nodes,
+				graph_partition_memory(n, dim, size));
+	count_phase(&peak, &together, held,
+				graph_nn_descent_memory(n, dim, size));
+	count_phase(&peak, &together, held,
+				graph_select_memory(dim, &params));
+	held += graph_block_size((size_t) n * params.max_degree,
+							 sizeof(uint32_t)) +
+		graph_block_size(n, sizeof(uint16_t)) +
+		graph_block_size((size_t) n * GRAPH_FAR, sizeof(uint32_t));
+	count_phase(&peak, &together, held, graph_far_memory(dim));
+	count_phase(&peak, &together, held,
+				graph_reselect_memory(n, dim, &params));
+	*shared = peak.shared;
+	*total = together;
+	if (size > 1)
+		*total = peak.shared + size * peak.own + peak.first;
+}
+
+/*
+ * See graph.h.
  */
 size_t
-graph_build_memory(uint32_t n, uint32_t dim, const GraphParams *params)
+graph_build_memory(uint32_t n, uint32_t dim, const GraphParams *params,
+				   uint32_t size)
 {
-	size_t		pools = (size_t) n * (params->pool_size * sizeof(GraphEntry) +
-									  sizeof(uint16_t));
-	size_t		neighbours = GRAPH_MAX(graph_partition_memory(n, dim) +
-									   (size_t) n * 2 * sizeof(uint32_t),
-									   graph_nn_descent_memory(n, dim));
-	size_t		reselect = graph_reselect_memory(n, dim, params) +
-	graph_far_memory(n, dim);
-	size_t		connect = (size_t) n * 5 * sizeof(uint32_t);
-	size_t		equal = (size_t) n * 4 * sizeof(uint64_t);
+	size_t		shared;
+	size_t		total;
 
-	return (size_t) n * 2 * sizeof(uint32_t) + 1024 * 1024 +
-		GRAPH_MAX(GRAPH_MAX(pools + GRAPH_MAX(neighbours, reselect), connect),
-				  equal);
+	build_memory(n, dim, params, size, &shared, &total);
+	return total;
+}
+
+/*
+ * See graph.h.
+ */
+size_t
+graph_build_shared_memory(uint32_t n, uint32_t dim, const GraphParams *params,
+						  uint32_t size)
+{
+	size_t		shared;
+	size_t		total;
+
+	build_memory(n, dim, params, size, &shared, &total);
+	return shared;
 }

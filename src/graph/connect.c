@@ -14,6 +14,9 @@
  * another: what is reached stays reached, and no in-degree falls below the
  * floor that was not below it before.
  *
+ * One repair depends on those before it, and there is little to do: this is
+ * for one process.
+ *
  *-------------------------------------------------------------------------
  */
 #include <math.h>
@@ -318,7 +321,6 @@ graph_connect(GraphSpace *space, const GraphParams *params,
 	memset(st->parent, 0xff, n * sizeof(uint32_t));
 	memset(st->seen, 0, n * sizeof(uint32_t));
 
-	graph_begin(space, GRAPH_PHASE_CONNECT, 2 * (uint64_t) n);
 	for (node = 0; node < n; node++)
 	{
 		for (i = 0; i < edges->degree[node]; i++)
@@ -347,4 +349,17 @@ graph_connect(GraphSpace *space, const GraphParams *params,
 	graph_release(host, st->parent);
 	graph_release(host, st->in_degree);
 	graph_release(host, st);
+}
+
+/*
+ * Peak memory.
+ */
+GraphMemory
+graph_connect_memory(uint32_t n, uint32_t dim)
+{
+	GraphMemory memory = {0, 0, 0};
+
+	memory.first = (size_t) n * 4 * sizeof(uint32_t) +
+		2 * graph_align(dim) * sizeof(float) + sizeof(Connect);
+	return memory;
 }

@@ -3,12 +3,14 @@
  * controls.c
  *	  Control nodes: how much of the true neighbourhoods the pools hold.
  *
- * The nearest neighbours of some random nodes are found by a full scan; the
- * share of them in the pools tells the phases that fill the pools when to
- * stop.
+ * The nearest neighbours of some random nodes are found by a full scan, which
+ * the processes of a team divide; the share of them in the pools tells the
+ * phases that fill the pools when to stop.
  *
  *-------------------------------------------------------------------------
  */
+#include <string.h>
+
 #include "graph_int.h"
 
 /* Rows per step of the full scan */
@@ -66,6 +68,51 @@ scan_block(GraphSpace *space, const GraphControls *controls,
 }
 
 /*
+ * The distance of the k-th neighbours, from the k nearest that each process
+ * has seen.
+ */
+static void
+unite_scans(GraphSpace *space, GraphControls *controls, ControlsScan *scan)
+{
+	uint32_t	size = space->host->size;
+	uint32_t	k = controls->k;
+	GraphEntry *united = graph_alloc(space->host, (size_t) size * k,
+									 sizeof(GraphEntry));
+	GraphEntry *all;
+	uint32_t	c;
+	uint32_t	i;
+	uint32_t	j;
+
+	for (c = 0; c < controls->n; c++)
+	{
+		GraphEntry *own = scan->best + (size_t) c * 2 * k;
+
+		graph_select_smallest(own, scan->nbest[c], k);
+		/* one's share may have fewer rows */
+		for (j = scan->nbest[c]; j < k; j++)
+			own[j] = UINT64_MAX;
+		memmove(scan->best + (size_t) c * k, own, k * sizeof(GraphEntry));
+	}
+	all = graph_exchange(space, scan->best,
+						 (size_t) controls->n * k * sizeof(GraphEntry));
+	for (c = 0; c < controls->n; c++)
+	{
+		GraphEntry	last = 0;
+
+		for (i = 0; i < size; i++)
+			memcpy(united + (size_t) i * k,
+				   all + ((size_t) i * controls->n + c) * k,
+				   k * sizeof(GraphEntry));
+		graph_select_smallest(united, size * k, k);
+		for (j = 0; j < k; j++)
+			last = GRAPH_MAX(last, united[j]);
+		controls->dist[c] = graph_entry_dist(last);
+	}
+	graph_exchange_end(space, all);
+	graph_release(space->host, united);
+}
+
+/*
  * Choose control nodes and find the distance of their k-th neighbours, k at
  * most the capacity of a pool.  At least two nodes.
  */
@@ -78,8 +125,8 @@ graph_controls_init(GraphSpace *space, uint64_t seed, uint32_t capacity,
 	size_t		width = space->width;
 	uint32_t	k = GRAPH_MIN(GRAPH_MIN(GRAPH_CONTROL_K, capacity), n - 1);
 	ControlsScan *scan = graph_alloc(host, 1, sizeof(ControlsScan));
-	uint32_t	i;
-	uint32_t	j;
+	uint32_t	i = 0;
+	uint32_t	end = n;
 	uint32_t	c;
 
 	controls->n = GRAPH_MIN(GRAPH_CONTROLS, n);
@@ -98,19 +145,11 @@ graph_controls_init(GraphSpace *space, uint64_t seed, uint32_t capacity,
 			   scan->origin);
 	graph_gather(space, scan->origin, controls->nodes, controls->n,
 				 scan->rows, scan->norms);
-	for (i = 0; i < n; i += CONTROLS_BLOCK)
+	graph_share(space, &i, &end);
+	for (; i < end; i += CONTROLS_BLOCK)
 		scan_block(space, controls, scan, i,
-				   GRAPH_MIN(CONTROLS_BLOCK, n - i));
-	for (c = 0; c < controls->n; c++)
-	{
-		GraphEntry *own = scan->best + (size_t) c * 2 * k;
-		GraphEntry	last = 0;
-
-		graph_select_smallest(own, scan->nbest[c], k);
-		for (j = 0; j < k; j++)
-			last = GRAPH_MAX(last, own[j]);
-		controls->dist[c] = graph_entry_dist(last);
-	}
+				   GRAPH_MIN(CONTROLS_BLOCK, end - i));
+	unite_scans(space, controls, scan);
 	graph_release(host, scan->best);
 	graph_release(host, scan->block);
 	graph_release(host, scan->rows);
@@ -142,14 +181,18 @@ graph_controls_recall(const GraphControls *controls, const GraphPools *pools)
 }
 
 /*
- * Peak memory, in bytes.
+ * Peak memory.
  */
-size_t
-graph_controls_memory(uint32_t dim)
+GraphMemory
+graph_controls_memory(uint32_t dim, uint32_t size)
 {
 	size_t		row = (size_t) graph_align(dim) * sizeof(float);
+	size_t		nearest = GRAPH_CONTROL_K * sizeof(GraphEntry);
+	GraphMemory memory = {0, 0, 0};
 
-	return (GRAPH_CONTROLS + CONTROLS_BLOCK + 1) * row +
-		(size_t) GRAPH_CONTROLS * 2 * GRAPH_CONTROL_K * sizeof(GraphEntry) +
+	memory.shared = graph_block_size((size_t) size * GRAPH_CONTROLS, nearest);
+	memory.own = (GRAPH_CONTROLS + CONTROLS_BLOCK + 1) * row +
+		(GRAPH_CONTROLS * 2 + size) * nearest +
 		sizeof(ControlsScan) + sizeof(GraphControls);
+	return memory;
 }

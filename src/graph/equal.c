@@ -10,6 +10,9 @@
  * group shallow; the rest of their slots leads where the first of the group
  * leads.
  *
+ * The processes of a team share the hashing; the first does the rest, which is
+ * little.
+ *
  *-------------------------------------------------------------------------
  */
 #include <string.h>
@@ -52,31 +55,37 @@ rows_equal(const float *a, const float *b, uint32_t dim)
 	return true;
 }
 
+/* Slots of the table of distinct rows */
+static size_t
+table_size(uint32_t n)
+{
+	size_t		size = 16;
+
+	while (size < (size_t) n * 2)
+		size *= 2;
+	return size;
+}
+
 /*
- * Find the distinct rows: rows[] receives the first row of every group of
- * equal ones in increasing order, next_equal[row] the next row of the same
- * group, or GRAPH_NO_NODE.  Both have room for all rows.  Returns the number
- * of groups.
+ * Find the groups: next_equal[] comes with the hashes of the rows.
  */
-uint32_t
-graph_distinct_rows(GraphSpace *space, uint32_t *rows, uint32_t *next_equal)
+static uint32_t
+find_groups(GraphSpace *space, uint32_t *rows, uint32_t *next_equal)
 {
 	const GraphHost *host = space->host;
 	uint32_t	dim = space->vectors->dim;
 	uint32_t	n = space->n;
-	size_t		size = 16;
+	size_t		size = table_size(n);
 	uint64_t   *table;			/* hash << 32 | first row + 1 */
 	uint32_t	distinct = 0;
 	uint32_t	i;
 
-	while (size < (size_t) n * 2)
-		size *= 2;
 	table = graph_alloc(host, size, sizeof(uint64_t));
 	memset(table, 0, size * sizeof(uint64_t));
 	for (i = 0; i < n; i++)
 	{
 		const float *x = graph_row(space, i);
-		uint32_t	hash = row_hash(x, dim);
+		uint32_t	hash = next_equal[i];
 		size_t		slot = ((size_t) hash * 0x9E3779B1u) & (size - 1);
 
 		next_equal[i] = GRAPH_NO_NODE;
@@ -98,9 +107,39 @@ graph_distinct_rows(GraphSpace *space, uint32_t *rows, uint32_t *next_equal)
 				break;
 			}
 		}
-		graph_work(space, 4 * (uint64_t) dim);
+		graph_work(space, 64);
 	}
 	graph_release(host, table);
+	return distinct;
+}
+
+/*
+ * Find the distinct rows: rows[] receives the first row of every group of
+ * equal ones in increasing order, next_equal[row] the next row of the same
+ * group, or GRAPH_NO_NODE.  Both are shared and have room for all rows.
+ * Returns the number of groups.
+ */
+uint32_t
+graph_distinct_rows(GraphSpace *space, uint32_t *rows, uint32_t *next_equal)
+{
+	uint32_t	dim = space->vectors->dim;
+	uint32_t	distinct = 0;
+	uint32_t	i = 0;
+	uint32_t	end = space->n;
+	uint32_t   *all;
+
+	graph_share(space, &i, &end);
+	for (; i < end; i++)
+	{
+		next_equal[i] = row_hash(graph_row(space, i), dim);
+		graph_work(space, 4 * (uint64_t) dim);
+	}
+	graph_barrier(space);
+	if (space->host->rank == 0)
+		distinct = find_groups(space, rows, next_equal);
+	all = graph_exchange(space, &distinct, sizeof(distinct));
+	distinct = all[0];
+	graph_exchange_end(space, all);
 	return distinct;
 }
 
@@ -158,7 +197,7 @@ link_group(GraphEdges *edges, uint32_t max_degree, uint32_t first,
 
 /*
  * Link the rows that are not the first of their group, and the first of
- * groups with several rows anew.
+ * groups with several rows anew.  For one process; nrows are all rows.
  */
 void
 graph_link_equal_rows(GraphSpace *space, uint32_t nrows, uint32_t max_degree,
@@ -180,4 +219,16 @@ graph_link_equal_rows(GraphSpace *space, uint32_t nrows, uint32_t max_degree,
 			link_group(edges, max_degree, first, members, n);
 	}
 	graph_release(space->host, members);
+}
+
+/*
+ * Peak memory.
+ */
+GraphMemory
+graph_equal_memory(uint32_t n)
+{
+	GraphMemory memory = {0, 0, 0};
+
+	memory.first = table_size(n) * sizeof(uint64_t);
+	return memory;
 }

@@ -13,8 +13,10 @@
  * On 2,000 separate clusters of 50 rows (R = 32) this takes the recall of a
  * search list of 128 from 0.41 to 0.98; on connected data it changes nothing.
  *
- * Samples are windows of a table of random rows, which is drawn anew every so
- * many nodes: two rows are copied per node, not the whole sample.
+ * Samples are windows of a table of random rows, which is drawn anew for every
+ * so many nodes: two rows are copied per node, not the whole sample.  Tables
+ * and windows are drawn from streams of their own, so the processes of a team
+ * can claim tables.
  *
  *-------------------------------------------------------------------------
  */
@@ -52,30 +54,39 @@ graph_far_candidates(GraphSpace *space, uint64_t seed, uint32_t *far)
 	float		norm;
 	float		dist[FAR_SAMPLE];
 	GraphEntry	entries[FAR_SAMPLE];
+	GraphLoop	loop;
+	uint32_t	block;
 	uint32_t	node;
 	uint32_t	i;
 
-	for (node = 0; node < n; node++)
+	graph_loop_begin(space, &loop, (n - 1) / table + 1);
+	while (graph_loop_next(&loop, &block))
 	{
-		uint32_t	first;
+		uint32_t	first = block * table;
+		uint32_t	end = GRAPH_MIN(n, first + table);
+		uint64_t	random = seed ^ first;
 
-		if (node % table == 0)
+		for (i = 0; i < table; i++)
+			sample[i] = graph_random_below(&random, n);
+		graph_load(space, graph_row(space, first), NULL, origin);
+		graph_gather(space, origin, sample, table, rows, norms);
+		for (node = first; node < end; node++)
 		{
-			for (i = 0; i < table; i++)
-				sample[i] = graph_random_below(&seed, n);
-			graph_load(space, graph_row(space, node), NULL, origin);
-			graph_gather(space, origin, sample, table, rows, norms);
+			uint32_t	window = graph_random_below(&random,
+													table - FAR_SAMPLE + 1);
+
+			graph_gather(space, origin, &node, 1, row, &norm);
+			graph_distances(space, row, &norm, 1, rows + window * width,
+							norms + window, FAR_SAMPLE, dist, FAR_SAMPLE);
+			for (i = 0; i < FAR_SAMPLE; i++)
+				entries[i] = graph_entry_make(dist[i], sample[window + i]);
+			graph_select_smallest(entries, FAR_SAMPLE, GRAPH_FAR);
+			for (i = 0; i < GRAPH_FAR; i++)
+				far[(size_t) node * GRAPH_FAR + i] =
+					graph_entry_node(entries[i]);
 		}
-		first = graph_random_below(&seed, table - FAR_SAMPLE + 1);
-		graph_gather(space, origin, &node, 1, row, &norm);
-		graph_distances(space, row, &norm, 1, rows + first * width,
-						norms + first, FAR_SAMPLE, dist, FAR_SAMPLE);
-		for (i = 0; i < FAR_SAMPLE; i++)
-			entries[i] = graph_entry_make(dist[i], sample[first + i]);
-		graph_select_smallest(entries, FAR_SAMPLE, GRAPH_FAR);
-		for (i = 0; i < GRAPH_FAR; i++)
-			far[(size_t) node * GRAPH_FAR + i] = graph_entry_node(entries[i]);
 	}
+	graph_barrier(space);
 	graph_release(host, sample);
 	graph_release(host, row);
 	graph_release(host, norms);
@@ -84,13 +95,16 @@ graph_far_candidates(GraphSpace *space, uint64_t seed, uint32_t *far)
 }
 
 /*
- * Peak memory, candidates included, in bytes.
+ * Peak memory, without the candidates.
  */
-size_t
-graph_far_memory(uint32_t n, uint32_t dim)
+GraphMemory
+graph_far_memory(uint32_t dim)
 {
 	size_t		row = (size_t) graph_align(dim) * sizeof(float);
+	size_t		table = far_table_rows(graph_align(dim));
+	GraphMemory memory = {0, 0, 0};
 
-	return (size_t) n * GRAPH_FAR * sizeof(uint32_t) +
-		far_table_rows(graph_align(dim)) * (row + 16) + 2 * row + 4096;
+	memory.own = (table + 2) * row +
+		table * (sizeof(float) + sizeof(uint32_t));
+	return memory;
 }

@@ -10,6 +10,11 @@
  * raise an error (longjmp) out of any of its callbacks, so nothing here owns
  * anything that only a normal return would free.
  *
+ * The functions that take a GraphHost run in a team of processes: every
+ * process of the team calls the same function with the same arguments, and
+ * arrays that it fills or that earlier calls filled lie in memory that all of
+ * them map, each where it likes.  A team of one is an ordinary call.
+ *
  *-------------------------------------------------------------------------
  */
 #ifndef DESCARTES_GRAPH_H
@@ -38,15 +43,32 @@ typedef enum GraphPhase
 } GraphPhase;
 
 /*
- * What the embedding program provides.  alloc never returns NULL (it raises),
- * accepts any size_t and gives 64-byte aligned memory; release takes back what alloc gave.  progress
- * and check_interrupts are called at least every few milliseconds.
+ * What the embedding program provides.  Any of it may raise.
+ *
+ * alloc		private memory, 64-byte aligned, never NULL (it raises), for
+ *				any size_t; release takes it back.
+ * alloc_shared	the same, of memory that the whole team maps: all processes
+ *				call it in the same order with the same sizes and get the
+ *				same memory, contents undefined.  release_shared likewise;
+ *				whoever calls it knows that nobody uses the memory any more.
+ *				arena.h has an allocator that does.
+ * barrier		returns when every process of the team has called it; what
+ *				any of them wrote before is there for all afterwards.  A
+ *				process waits nowhere else.
+ * check_interrupts, progress	called at least every few milliseconds, but
+ *				for waits.  Only what process 0 reports counts: it is what
+ *				the team has done.
  */
 typedef struct GraphHost
 {
 	void	   *arg;
+	uint32_t	rank;			/* of this process, 0 .. size - 1 */
+	uint32_t	size;			/* processes of the team, 1 without one */
 	void	   *(*alloc) (void *arg, size_t size);
 	void		(*release) (void *arg, void *memory);
+	void	   *(*alloc_shared) (void *arg, size_t size);
+	void		(*release_shared) (void *arg, void *memory);
+	void		(*barrier) (void *arg);
 	void		(*check_interrupts) (void *arg);
 	void		(*progress) (void *arg, GraphPhase phase,
 							 uint64_t done, uint64_t total);
@@ -71,7 +93,7 @@ extern void graph_params_init(GraphParams *params);
 
 /*
  * Edges of n nodes: node i owns ids[i * max_degree ..], degree[i] of them
- * used, in order of strength (strict core first).
+ * used, in order of strength (strict core first).  Both arrays are shared.
  */
 typedef struct GraphEdges
 {
@@ -84,9 +106,10 @@ typedef struct GraphEdges
  * Build one layer: approximate neighbours, adaptive selection, reverse edges,
  * re-selection, redundancy elimination, connectivity from the entry and the
  * in-degree floor.  The caller allocates edges; *entry becomes the row
- * nearest the mean.  1 <= n < 2^31.
+ * nearest the mean, in every process.  1 <= n < 2^31.
  *
- * Same data, seed and SIMD level: same graph.  Rows of any finite magnitude
+ * One process, same data, seed and SIMD level: same graph.  A larger team
+ * breaks ties of a few candidates otherwise.  Rows of any finite magnitude
  * are fine, and equal rows, any number of them.
  */
 extern void graph_build_layer(const GraphVectors *vectors,
@@ -96,10 +119,14 @@ extern void graph_build_layer(const GraphVectors *vectors,
 
 /*
  * Memory that graph_build_layer takes at its peak beyond the vectors and the
- * edges, in bytes (an upper bound, for maintenance_work_mem).
+ * edges, in bytes (an upper bound, for maintenance_work_mem): shared and that
+ * of all processes together; and the shared alone, as graph_arena needs it.
  */
 extern size_t graph_build_memory(uint32_t n, uint32_t dim,
-								 const GraphParams *params);
+								 const GraphParams *params, uint32_t size);
+extern size_t graph_build_shared_memory(uint32_t n, uint32_t dim,
+										const GraphParams *params,
+										uint32_t size);
 
 /*
  * Adaptive selection for one node (algorithms.md section 4.3): from ncand
@@ -120,7 +147,8 @@ extern uint32_t graph_select(const GraphParams *params, uint32_t dim,
 
 /*
  * Greedy page packing from the entry: order[k] is the row that gets position
- * k; positions k*per_page .. form a page.  Every row appears once.
+ * k; positions k*per_page .. form a page.  Every row appears once.  order is
+ * shared.
  */
 extern void graph_reorder(const GraphVectors *vectors, const GraphEdges *edges,
 						  uint32_t entry, uint32_t per_page,

@@ -10,8 +10,11 @@
  * caller's row numbers.
  *
  * Every phase reads the arrays of the phases before it and writes only what
- * belongs to the nodes it works on, or buffers what it has for others; a
- * range of nodes is therefore the natural unit to hand to a worker.
+ * belongs to the nodes it works on, or buffers what it has for others.  So
+ * the processes of a team (team.c) divide the nodes among them, in equal
+ * shares or, where work is uneven, in chunks that they claim; a barrier ends
+ * every step whose results others read.  What is large and indexed by node
+ * is shared, with plain reads and writes; scratch is each process's own.
  *
  *-------------------------------------------------------------------------
  */
@@ -40,6 +43,40 @@
 #define GRAPH_MIN(a, b)		((a) < (b) ? (a) : (b))
 #define GRAPH_MAX(a, b)		((a) > (b) ? (a) : (b))
 
+/* What the processes of a team count together, a cache line for each */
+typedef struct GraphCounter
+{
+	size_t		value;
+	char		pad[64 - sizeof(size_t)];
+} GraphCounter;
+
+typedef struct GraphTeam
+{
+	GraphCounter done;			/* progress since the team began */
+	GraphCounter claims[2];		/* of this loop and of the next */
+} GraphTeam;
+
+/* A loop over 0 .. n - 1 whose turns the processes claim, a chunk at a time */
+typedef struct GraphLoop
+{
+	size_t	   *claimed;		/* shared */
+	uint32_t	n;
+	uint32_t	chunk;
+	uint32_t	next;			/* of the chunk at hand */
+	uint32_t	end;
+} GraphLoop;
+
+/* Turns of a chunk at most */
+#define GRAPH_CHUNK			64
+
+/* What a phase takes at its peak, in bytes */
+typedef struct GraphMemory
+{
+	size_t		shared;
+	size_t		own;			/* of every process */
+	size_t		first;			/* of process 0, beyond its own */
+} GraphMemory;
+
 /*
  * The rows of a layer, and the accounting of work that decides when the host
  * is asked for interrupts.
@@ -52,13 +89,16 @@ typedef struct GraphSpace
 {
 	const GraphVectors *vectors;
 	const GraphHost *host;
+	GraphTeam  *team;			/* shared */
 	const DistanceKernels *kernels;
 	const uint32_t *rows;		/* row of a node; NULL: the same number */
 	uint32_t	n;				/* nodes */
 	uint32_t	width;			/* dim rounded up to GRAPH_ALIGN_FLOATS */
 	float		scale;
 	GraphPhase	phase;
-	uint64_t	done;			/* progress within the phase */
+	uint32_t	nloops;			/* begun, see GraphLoop */
+	size_t		done;			/* progress of this process, to be reported */
+	size_t		begun;			/* the team's when the phase began */
 	uint64_t	total;
 	uint64_t	work;			/* since the host was last asked */
 } GraphSpace;
@@ -215,18 +255,71 @@ graph_release(const GraphHost *host, void *memory)
 	host->release(host->arg, memory);
 }
 
+/* Memory of the team: see GraphHost. */
+static inline void *
+graph_alloc_shared(const GraphHost *host, size_t n, size_t size)
+{
+	return host->alloc_shared(host->arg, (n ? n : 1) * size);
+}
+
+static inline void
+graph_release_shared(const GraphHost *host, void *memory)
+{
+	host->release_shared(host->arg, memory);
+}
+
+/* What an array takes, the alignment of its block included */
+static inline size_t
+graph_block_size(size_t n, size_t size)
+{
+	return ((n ? n : 1) * size + 63) & ~(size_t) 63;
+}
+
+/* team.c */
+extern void graph_barrier(GraphSpace *space);
+extern void graph_ask_host(GraphSpace *space);
+extern void graph_begin(GraphSpace *space, GraphPhase phase, uint64_t total);
+extern void *graph_exchange(GraphSpace *space, const void *mine, size_t size);
+extern void graph_exchange_end(GraphSpace *space, void *all);
+extern void graph_loop_begin(GraphSpace *space, GraphLoop *loop, uint32_t n);
+extern bool graph_loop_claim(GraphLoop *loop);
+
+/* The next turn of this process; false if there are none. */
+static inline bool
+graph_loop_next(GraphLoop *loop, uint32_t *turn)
+{
+	if (loop->next == loop->end && !graph_loop_claim(loop))
+		return false;
+	*turn = loop->next++;
+	return true;
+}
+
+/* The share of process rank in first .. end - 1 */
+static inline uint32_t
+graph_share_start(const GraphSpace *space, uint32_t first, uint32_t end,
+				  uint32_t rank)
+{
+	return first + (uint32_t) ((uint64_t) (end - first) * rank /
+							   space->host->size);
+}
+
+static inline void
+graph_share(const GraphSpace *space, uint32_t *first, uint32_t *end)
+{
+	uint32_t	from = *first;
+	uint32_t	to = *end;
+
+	*first = graph_share_start(space, from, to, space->host->rank);
+	*end = graph_share_start(space, from, to, space->host->rank + 1);
+}
+
 /* Count multiply-adds; ask the host for interrupts every few milliseconds. */
 static inline void
 graph_work(GraphSpace *space, uint64_t amount)
 {
 	space->work += amount;
 	if (space->work >= GRAPH_WORK_QUANTUM)
-	{
-		space->work = 0;
-		space->host->check_interrupts(space->host->arg);
-		space->host->progress(space->host->arg, space->phase,
-							  space->done, space->total);
-	}
+		graph_ask_host(space);
 }
 
 static inline uint32_t
@@ -238,7 +331,7 @@ graph_align(uint32_t n)
 /* space.c */
 extern void graph_space_init(GraphSpace *space, const GraphVectors *vectors,
 							 const GraphHost *host);
-extern void graph_begin(GraphSpace *space, GraphPhase phase, uint64_t total);
+extern void graph_space_end(GraphSpace *space);
 extern void graph_load(const GraphSpace *space, const float *x,
 					   const float *origin, float *out);
 extern void graph_gather(GraphSpace *space, const float *origin,
@@ -255,6 +348,7 @@ extern uint32_t graph_near(float *row, float norm, const float *norms,
 						   float limit, const float *limits, uint32_t n,
 						   uint32_t *hits);
 extern uint32_t graph_central_node(GraphSpace *space);
+extern GraphMemory graph_space_memory(uint32_t dim, uint32_t size);
 
 /* equal.c */
 extern uint32_t graph_distinct_rows(GraphSpace *space, uint32_t *rows,
@@ -263,6 +357,7 @@ extern void graph_link_equal_rows(GraphSpace *space, uint32_t nrows,
 								  uint32_t max_degree,
 								  const uint32_t *next_equal,
 								  GraphEdges *edges);
+extern GraphMemory graph_equal_memory(uint32_t n);
 
 /* pool.c */
 extern void graph_set_clear(GraphSet *set);
@@ -280,20 +375,22 @@ extern uint32_t graph_partition(GraphSpace *space, uint64_t seed,
 extern void graph_leaf_pairs(GraphSpace *space, const uint32_t *nodes,
 							 const uint32_t *leaf_start, uint32_t nleaves,
 							 GraphPools *pools);
-extern size_t graph_partition_memory(uint32_t n, uint32_t dim);
+extern GraphMemory graph_partition_memory(uint32_t n, uint32_t dim,
+										  uint32_t size);
 
 /* controls.c */
 extern void graph_controls_init(GraphSpace *space, uint64_t seed,
 								uint32_t capacity, GraphControls *controls);
 extern double graph_controls_recall(const GraphControls *controls,
 									const GraphPools *pools);
-extern size_t graph_controls_memory(uint32_t dim);
+extern GraphMemory graph_controls_memory(uint32_t dim, uint32_t size);
 
 /* nndescent.c */
 extern void graph_nn_descent(GraphSpace *space, uint64_t seed,
 							 const GraphControls *controls,
 							 GraphPools *pools);
-extern size_t graph_nn_descent_memory(uint32_t n, uint32_t dim);
+extern GraphMemory graph_nn_descent_memory(uint32_t n, uint32_t dim,
+										   uint32_t size);
 
 /* select.c */
 extern size_t graph_selection_size(uint32_t ncand);
@@ -306,21 +403,24 @@ extern uint32_t graph_selection_run(const GraphParams *params,
 									uint32_t max_degree, uint32_t *chosen);
 extern void graph_select_pools(GraphSpace *space, const GraphParams *params,
 							   const GraphPools *pools, GraphEdges *edges);
+extern GraphMemory graph_select_memory(uint32_t dim,
+									   const GraphParams *params);
 
 /* far.c */
 extern void graph_far_candidates(GraphSpace *space, uint64_t seed,
 								 uint32_t *far);
-extern size_t graph_far_memory(uint32_t n, uint32_t dim);
+extern GraphMemory graph_far_memory(uint32_t dim);
 
 /* reverse.c */
 extern void graph_reselect(GraphSpace *space, const GraphParams *params,
 						   const GraphPools *pools, const uint32_t *far,
 						   const GraphEdges *before, GraphEdges *after);
-extern size_t graph_reselect_memory(uint32_t n, uint32_t dim,
-									const GraphParams *params);
+extern GraphMemory graph_reselect_memory(uint32_t n, uint32_t dim,
+										 const GraphParams *params);
 
 /* connect.c */
 extern void graph_connect(GraphSpace *space, const GraphParams *params,
 						  uint32_t entry, GraphEdges *edges);
+extern GraphMemory graph_connect_memory(uint32_t n, uint32_t dim);
 
 #endif							/* DESCARTES_GRAPH_INT_H */

@@ -13,6 +13,10 @@
  * sorted by target, so that joining reads only what the round began with and
  * each pool is written in one place.
  *
+ * A team goes on in steps: each process joins nodes that it claims and fills
+ * its buffer, until one buffer is full; then each merges, from the buffers
+ * of all, what is for the nodes of its share.
+ *
  * Rounds end when the recall of the pools on the control nodes is high enough
  * or hardly grows.
  *
@@ -31,8 +35,11 @@
 #define DESCENT_RECALL		0.90	/* good enough */
 #define DESCENT_GAIN		0.01	/* not worth another round */
 
-/* Updates that are buffered before they are merged */
+/* Updates that the team buffers before they are merged */
 #define DESCENT_BUFFER		(UINT32_C(1) << 20)
+
+/* Updates of one node at most */
+#define DESCENT_MOST		(2 * DESCENT_LIST * 2 * DESCENT_LIST)
 
 typedef struct DescentUpdate
 {
@@ -50,6 +57,14 @@ typedef struct DescentLists
 	uint32_t   *start;			/* n + 1 */
 } DescentLists;
 
+/* What a process tells the others at the end of a step */
+typedef struct DescentReport
+{
+	uint32_t	nupdates;
+	bool		more;			/* there are nodes that it has not joined */
+} DescentReport;
+
+/* The arrays are shared, down to sorted. */
 typedef struct Descent
 {
 	GraphSpace *space;
@@ -58,43 +73,48 @@ typedef struct Descent
 	DescentLists fresh;			/* new */
 	DescentLists old;
 	float	   *worst;			/* a nearer candidate enters the pool */
-	DescentUpdate *updates;
-	uint32_t	nupdates;
-	uint32_t	buffer;			/* capacity of updates */
-	uint32_t   *offset;			/* n + 1, of the counting sort */
+	DescentUpdate *buffers;		/* room for so many updates per process */
+	uint32_t	room;
+	DescentReport *reports;		/* one per process */
+	uint32_t   *full;			/* number of the last step that a buffer ended */
 	GraphEntry *sorted;			/* updates by target */
+	DescentUpdate *updates;		/* the buffer of this process */
+	uint32_t	nupdates;
+	uint32_t	step;
+	uint32_t	first;			/* the share of this process: first .. end - 1 */
+	uint32_t	end;
+	uint32_t   *offset;			/* of the counting sort, per node of it */
 	GraphEntry *scratch;
 	GraphSet   *set;
 	float	   *origin;
 	float	   *rows;			/* 2 LIST x width */
 	float		norms[2 * DESCENT_LIST];
 	float		dist[DESCENT_LIST * 2 * DESCENT_LIST];
-	uint64_t	merged;			/* updates that entered a pool */
 } Descent;
 
 static void
 lists_alloc(const GraphHost *host, DescentLists *lists, uint32_t n)
 {
-	lists->forward = graph_alloc(host, (size_t) n * DESCENT_SAMPLES,
-								 sizeof(uint32_t));
-	lists->reverse = graph_alloc(host, (size_t) n * DESCENT_SAMPLES,
-								 sizeof(uint32_t));
-	lists->count = graph_alloc(host, n, sizeof(uint8_t));
-	lists->start = graph_alloc(host, (size_t) n + 1, sizeof(uint32_t));
+	lists->forward = graph_alloc_shared(host, (size_t) n * DESCENT_SAMPLES,
+										sizeof(uint32_t));
+	lists->reverse = graph_alloc_shared(host, (size_t) n * DESCENT_SAMPLES,
+										sizeof(uint32_t));
+	lists->count = graph_alloc_shared(host, n, sizeof(uint8_t));
+	lists->start = graph_alloc_shared(host, (size_t) n + 1, sizeof(uint32_t));
 }
 
 static void
 lists_release(const GraphHost *host, DescentLists *lists)
 {
-	graph_release(host, lists->start);
-	graph_release(host, lists->count);
-	graph_release(host, lists->reverse);
-	graph_release(host, lists->forward);
+	graph_release_shared(host, lists->start);
+	graph_release_shared(host, lists->count);
+	graph_release_shared(host, lists->reverse);
+	graph_release_shared(host, lists->forward);
 }
 
 /*
- * Sample every pool: the nearest new candidates, which become old, and the
- * nearest old ones.
+ * Sample the pools of the share: the nearest new candidates, which become
+ * old, and the nearest old ones.
  */
 static void
 descent_sample(Descent *st)
@@ -103,7 +123,7 @@ descent_sample(Descent *st)
 	uint32_t	node;
 	uint32_t	i;
 
-	for (node = 0; node < st->space->n; node++)
+	for (node = st->first; node < st->end; node++)
 	{
 		GraphEntry *pool = pools->entries + (size_t) node * pools->capacity;
 		uint32_t   *fresh = st->fresh.forward + (size_t) node * DESCENT_SAMPLES;
@@ -129,35 +149,53 @@ descent_sample(Descent *st)
 		st->old.count[node] = (uint8_t) nold;
 		graph_work(st->space, 128);
 	}
+	graph_barrier(st->space);
 }
 
 /*
- * Reverse the sampled lists (counting sort by target).
+ * Reverse the sampled lists (counting sort by target).  Every process looks
+ * at all lists for the targets of its share: to read in order is cheap.
  */
 static void
-descent_reverse(GraphSpace *space, DescentLists *lists)
+descent_reverse(Descent *st, DescentLists *lists)
 {
+	GraphSpace *space = st->space;
+	uint32_t   *start = lists->start + st->first;
+	uint32_t	share = st->end - st->first;
 	uint32_t	n = space->n;
+	uint32_t	before = 0;		/* samples of nodes before the share */
 	uint32_t	node;
 	uint32_t	i;
 
-	memset(lists->start, 0, ((size_t) n + 1) * sizeof(uint32_t));
+	memset(start, 0, share * sizeof(uint32_t));
 	for (node = 0; node < n; node++)
+	{
+		const uint32_t *list = lists->forward + (size_t) node * DESCENT_SAMPLES;
+
 		for (i = 0; i < lists->count[node]; i++)
-			lists->start[lists->forward[(size_t) node * DESCENT_SAMPLES + i]]++;
-	for (node = 1; node <= n; node++)
-		lists->start[node] += lists->start[node - 1];
+		{
+			before += list[i] < st->first;
+			if (list[i] - st->first < share)
+				start[list[i] - st->first]++;
+		}
+		graph_work(space, 128);
+	}
+	for (i = 0; i < share; i++)
+	{
+		before += start[i];
+		start[i] = before;
+	}
+	if (st->end == n)
+		lists->start[n] = before;
 	/* filling from the end leaves start[] at the starts */
 	for (node = n; node-- > 0;)
 	{
-		for (i = 0; i < lists->count[node]; i++)
-		{
-			uint32_t	target =
-			lists->forward[(size_t) node * DESCENT_SAMPLES + i];
+		const uint32_t *list = lists->forward + (size_t) node * DESCENT_SAMPLES;
 
-			lists->reverse[--lists->start[target]] = node;
-		}
-		graph_work(space, 256);
+		for (i = 0; i < lists->count[node]; i++)
+			if (list[i] - st->first < share)
+				lists->reverse[--start[list[i] - st->first]] = node;
+		graph_work(space, 128);
 	}
 }
 
@@ -197,44 +235,87 @@ descent_collect(Descent *st, const DescentLists *lists, uint32_t node,
 }
 
 /*
- * Merge the buffered updates into the pools, target by target.
+ * Sort the updates for the share by target (counting sort): those of node i
+ * of the share go to sorted[offset[i] .. offset[i + 1]).
  */
 static void
-descent_flush(Descent *st)
+descent_sort(Descent *st)
 {
-	uint32_t	n = st->space->n;
+	uint32_t	size = st->space->host->size;
+	uint32_t	share = st->end - st->first;
+	uint32_t	before = 0;		/* updates for nodes before the share */
+	uint32_t	rank;
+	uint32_t	i;
+
+	memset(st->offset, 0, ((size_t) share + 1) * sizeof(uint32_t));
+	for (rank = 0; rank < size; rank++)
+	{
+		const DescentUpdate *updates = st->buffers + (size_t) rank * st->room;
+
+		for (i = 0; i < st->reports[rank].nupdates; i++)
+		{
+			before += updates[i].target < st->first;
+			if (updates[i].target - st->first < share)
+				st->offset[updates[i].target - st->first]++;
+		}
+		graph_work(st->space, 4 * (uint64_t) st->reports[rank].nupdates);
+	}
+	for (i = 0; i <= share; i++)
+	{
+		before += st->offset[i];
+		st->offset[i] = before;
+	}
+	for (rank = size; rank-- > 0;)
+	{
+		const DescentUpdate *updates = st->buffers + (size_t) rank * st->room;
+
+		for (i = st->reports[rank].nupdates; i-- > 0;)
+		{
+			const DescentUpdate *update = &updates[i];
+
+			if (update->target - st->first < share)
+				st->sorted[--st->offset[update->target - st->first]] =
+					graph_entry_make(update->dist, update->node) |
+					GRAPH_NEW_FLAG;
+			graph_work(st->space, 8);
+		}
+	}
+}
+
+/*
+ * End a step: merge the buffered updates into the pools, target by target.
+ * False if no process has nodes left to join.
+ */
+static bool
+descent_flush(Descent *st, bool more)
+{
+	GraphSpace *space = st->space;
+	DescentReport *report = &st->reports[space->host->rank];
+	bool		any = false;
 	uint32_t	node;
 	uint32_t	i;
 
-	if (st->nupdates == 0)
-		return;
-	memset(st->offset, 0, ((size_t) n + 1) * sizeof(uint32_t));
-	for (i = 0; i < st->nupdates; i++)
-		st->offset[st->updates[i].target]++;
-	graph_work(st->space, 4 * (uint64_t) st->nupdates);
-	for (node = 1; node <= n; node++)
-		st->offset[node] += st->offset[node - 1];
-	for (i = st->nupdates; i-- > 0;)
+	report->nupdates = st->nupdates;
+	report->more = more;
+	graph_barrier(space);
+	for (i = 0; i < space->host->size; i++)
+		any |= st->reports[i].more;
+	descent_sort(st);
+	for (node = st->first; node < st->end; node++)
 	{
-		const DescentUpdate *update = &st->updates[i];
+		const uint32_t *offset = st->offset + (node - st->first);
 
-		st->sorted[--st->offset[update->target]] =
-			graph_entry_make(update->dist, update->node) | GRAPH_NEW_FLAG;
-		graph_work(st->space, 8);
+		for (i = offset[0]; i < offset[1]; i += GRAPH_FRESH_MAX)
+			graph_pool_merge(st->pools, node, st->sorted + i,
+							 GRAPH_MIN(GRAPH_FRESH_MAX, offset[1] - i),
+							 st->scratch, st->set);
+		st->worst[node] = graph_pool_worst(st->pools, node);
+		graph_work(space, 64 + 16 * (offset[1] - offset[0]));
 	}
-	for (node = 0; node < n; node++)
-	{
-		uint32_t	end = node + 1 < n ? st->offset[node + 1] : st->nupdates;
-		GraphPools *pools = st->pools;
-
-		for (i = st->offset[node]; i < end; i += GRAPH_FRESH_MAX)
-			st->merged += graph_pool_merge(pools, node, st->sorted + i,
-										   GRAPH_MIN(GRAPH_FRESH_MAX, end - i),
-										   st->scratch, st->set);
-		st->worst[node] = graph_pool_worst(pools, node);
-		graph_work(st->space, 64 + 16 * (end - st->offset[node]));
-	}
+	graph_barrier(space);
 	st->nupdates = 0;
+	st->step++;
+	return any;
 }
 
 static inline void
@@ -249,9 +330,9 @@ descent_update(Descent *st, uint32_t target, uint32_t node, float dist)
 
 /*
  * Compare the new samples of a node with its new and old ones; pairs that
- * enter a pool go to the buffer.
+ * enter a pool go to the buffer.  False if there may be no room for them.
  */
-static void
+static bool
 descent_join(Descent *st, uint32_t node)
 {
 	GraphSpace *space = st->space;
@@ -267,16 +348,16 @@ descent_join(Descent *st, uint32_t node)
 	graph_set_add(st->set, node);
 	nfresh = descent_collect(st, &st->fresh, node, nodes);
 	if (nfresh == 0)
-		return;
+		return true;
 	n = nfresh + descent_collect(st, &st->old, node, nodes + nfresh);
+	if (st->nupdates + 2 * nfresh * n > st->room)
+		return false;
 	graph_load(space, graph_row(space, node), NULL, st->origin);
 	graph_gather(space, st->origin, nodes, n, st->rows, st->norms);
 	graph_products(space, st->rows, nfresh, st->rows, n, st->dist,
 				   2 * DESCENT_LIST);
 	for (i = 0; i < n; i++)
 		worst[i] = st->worst[nodes[i]];
-	if (st->nupdates + 2 * nfresh * n > st->buffer)
-		descent_flush(st);
 	for (i = 0; i < nfresh; i++)
 	{
 		float	   *dist = st->dist + i * 2 * DESCENT_LIST;
@@ -296,6 +377,43 @@ descent_join(Descent *st, uint32_t node)
 				descent_update(st, nodes[other], nodes[i], dist[other]);
 		}
 	}
+	return true;
+}
+
+/*
+ * Join all nodes.  A step ends for all when the first buffer is full.
+ */
+static void
+descent_round(Descent *st)
+{
+	GraphLoop	loop;
+	uint32_t	node = GRAPH_NO_NODE;
+	bool		more = true;
+
+	graph_loop_begin(st->space, &loop, st->space->n);
+	do
+	{
+		while (more &&
+			   __atomic_load_n(st->full, __ATOMIC_RELAXED) <= st->step)
+		{
+			if (node == GRAPH_NO_NODE)
+				more = graph_loop_next(&loop, &node);
+			else if (descent_join(st, node))
+			{
+				st->space->done++;
+				node = GRAPH_NO_NODE;
+			}
+			else
+				__atomic_store_n(st->full, st->step + 1, __ATOMIC_RELAXED);
+		}
+	} while (descent_flush(st, more));
+}
+
+/* Updates that one process buffers */
+static uint32_t
+buffer_room(uint32_t size)
+{
+	return GRAPH_MAX(DESCENT_BUFFER / size, 4 * DESCENT_MOST);
 }
 
 static void
@@ -308,13 +426,23 @@ descent_init(Descent *st, GraphSpace *space, uint64_t seed, GraphPools *pools)
 	st->space = space;
 	st->pools = pools;
 	st->seed = seed;
+	st->end = n;
+	graph_share(space, &st->first, &st->end);
 	lists_alloc(host, &st->fresh, n);
 	lists_alloc(host, &st->old, n);
-	st->worst = graph_alloc(host, n, sizeof(float));
-	st->buffer = DESCENT_BUFFER;
-	st->updates = graph_alloc(host, st->buffer, sizeof(DescentUpdate));
-	st->sorted = graph_alloc(host, st->buffer, sizeof(GraphEntry));
-	st->offset = graph_alloc(host, (size_t) n + 1, sizeof(uint32_t));
+	st->worst = graph_alloc_shared(host, n, sizeof(float));
+	st->room = buffer_room(host->size);
+	st->buffers = graph_alloc_shared(host, (size_t) host->size * st->room,
+									 sizeof(DescentUpdate));
+	st->reports = graph_alloc_shared(host, host->size, sizeof(DescentReport));
+	st->full = graph_alloc_shared(host, 1, sizeof(uint32_t));
+	st->sorted = graph_alloc_shared(host, (size_t) host->size * st->room,
+									sizeof(GraphEntry));
+	st->updates = st->buffers + (size_t) host->rank * st->room;
+	if (host->rank == 0)
+		*st->full = 0;
+	st->offset = graph_alloc(host, (size_t) st->end - st->first + 1,
+							 sizeof(uint32_t));
 	st->scratch = graph_alloc(host, GRAPH_FRESH_MAX, sizeof(GraphEntry));
 	st->set = graph_alloc(host, 1, sizeof(GraphSet));
 	memset(st->set, 0, sizeof(GraphSet));
@@ -333,9 +461,11 @@ descent_end(Descent *st)
 	graph_release(host, st->set);
 	graph_release(host, st->scratch);
 	graph_release(host, st->offset);
-	graph_release(host, st->sorted);
-	graph_release(host, st->updates);
-	graph_release(host, st->worst);
+	graph_release_shared(host, st->sorted);
+	graph_release_shared(host, st->full);
+	graph_release_shared(host, st->reports);
+	graph_release_shared(host, st->buffers);
+	graph_release_shared(host, st->worst);
 	lists_release(host, &st->old);
 	lists_release(host, &st->fresh);
 	graph_release(host, st);
@@ -351,7 +481,6 @@ graph_nn_descent(GraphSpace *space, uint64_t seed,
 	Descent    *st = graph_alloc(space->host, 1, sizeof(Descent));
 	double		recall;
 	uint32_t	round;
-	uint32_t	node;
 
 	descent_init(st, space, seed, pools);
 	recall = graph_controls_recall(controls, pools);
@@ -363,14 +492,10 @@ graph_nn_descent(GraphSpace *space, uint64_t seed,
 		if (round > 0 && recall >= DESCENT_RECALL)
 			break;
 		descent_sample(st);
-		descent_reverse(space, &st->fresh);
-		descent_reverse(space, &st->old);
-		for (node = 0; node < space->n; node++)
-		{
-			descent_join(st, node);
-			space->done++;
-		}
-		descent_flush(st);
+		descent_reverse(st, &st->fresh);
+		descent_reverse(st, &st->old);
+		graph_barrier(space);
+		descent_round(st);
 		recall = graph_controls_recall(controls, pools);
 		if (recall < before + DESCENT_GAIN)
 			break;
@@ -379,17 +504,27 @@ graph_nn_descent(GraphSpace *space, uint64_t seed,
 }
 
 /*
- * Peak memory, in bytes.
+ * Peak memory.
  */
-size_t
-graph_nn_descent_memory(uint32_t n, uint32_t dim)
+GraphMemory
+graph_nn_descent_memory(uint32_t n, uint32_t dim, uint32_t size)
 {
 	size_t		row = (size_t) graph_align(dim) * sizeof(float);
-	size_t		lists = 2 * (2 * DESCENT_SAMPLES * sizeof(uint32_t) +
-							 sizeof(uint8_t) + sizeof(uint32_t));
+	size_t		room = (size_t) size * buffer_room(size);
+	GraphMemory memory = {0, 0, 0};
 
-	return (size_t) n * (lists + sizeof(float) + sizeof(uint32_t)) +
-		(size_t) DESCENT_BUFFER * (sizeof(DescentUpdate) + sizeof(GraphEntry)) +
-		(2 * DESCENT_LIST + 1) * row +
-		sizeof(Descent) + sizeof(GraphSet) + 256 * 1024;
+	memory.shared =
+		4 * graph_block_size((size_t) n * DESCENT_SAMPLES, sizeof(uint32_t)) +
+		2 * graph_block_size(n, sizeof(uint8_t)) +
+		2 * graph_block_size((size_t) n + 1, sizeof(uint32_t)) +
+		graph_block_size(n, sizeof(float)) +
+		graph_block_size(room, sizeof(DescentUpdate)) +
+		graph_block_size(size, sizeof(DescentReport)) +
+		graph_block_size(1, sizeof(uint32_t)) +
+		graph_block_size(room, sizeof(GraphEntry));
+	memory.own = ((size_t) n / size + 2) * sizeof(uint32_t) +
+		GRAPH_FRESH_MAX * sizeof(GraphEntry) +
+		(2 * DESCENT_LIST + 1) * row + sizeof(Descent) + sizeof(GraphSet) +
+		sizeof(GraphControls);
+	return memory;
 }

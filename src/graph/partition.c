@@ -14,6 +14,13 @@
  * the nodes after a partition is itself a good order for locality: the build
  * numbers its nodes by the first partition.
  *
+ * A team divides large groups together: every process labels its share of the
+ * nodes, the counts tell each where its share goes, and so all processes know
+ * the same groups.  Groups that are small compared with the share of a
+ * process are then claimed and divided by one process each.  The leaders of a
+ * group come from a random stream of its own, so the partition is the same
+ * whoever divides it.
+ *
  *-------------------------------------------------------------------------
  */
 #include <string.h>
@@ -39,6 +46,16 @@
 #define PARTITION_PROGRESS	0.95
 #define PARTITION_STACK		((PARTITION_FANOUT + 1) * 320)
 
+/* A team divides together what is larger than this part of a share ... */
+#define PARTITION_PART		16
+
+/* ... so many groups at most, and what they leave fits this table. */
+#define PARTITION_TOGETHER	64
+#define PARTITION_GROUPS	(PARTITION_TOGETHER * PARTITION_FANOUT + 1)
+
+/* Labels are leaders; this one marks the last node of a leaf. */
+#define PARTITION_LEAF_END	0xFF
+
 typedef struct PartitionRange
 {
 	uint32_t	start;
@@ -48,11 +65,13 @@ typedef struct PartitionRange
 typedef struct PartitionState
 {
 	GraphSpace *space;
-	uint64_t	random;
+	uint64_t	seed;
+	bool		together;		/* the team is at work on the same group */
 	uint32_t	leaf_limit;
-	uint32_t   *nodes;			/* all nodes, being permuted */
-	uint32_t   *sorted;			/* room for a group's permutation */
-	uint8_t    *label;			/* leader of each node of the group */
+	uint32_t   *nodes;			/* all nodes, being permuted; shared, as the */
+	uint32_t   *sorted;			/* room for permutations */
+	uint8_t    *label;			/* leader of the node at each place */
+	float	   *origin;
 	float	   *leaders;		/* FANOUT x width */
 	float	   *block;			/* BLOCK x width */
 	float		leader_norms[PARTITION_FANOUT];
@@ -60,7 +79,23 @@ typedef struct PartitionState
 	float		dist[PARTITION_FANOUT * PARTITION_FANOUT];
 	PartitionRange *stack;
 	uint32_t	depth;
+	PartitionRange *groups;		/* to be claimed */
+	uint32_t	ngroups;
 } PartitionState;
+
+/* The share of this process in a group that the team divides, or all of it */
+static PartitionRange
+own_part(const PartitionState *st, PartitionRange range)
+{
+	uint32_t	end = range.start + range.count;
+
+	if (st->together)
+	{
+		graph_share(st->space, &range.start, &end);
+		range.count = end - range.start;
+	}
+	return range;
+}
 
 /*
  * Rows of one leaf at most: GRAPH_LEAF_MAX unless they are very long.
@@ -79,23 +114,27 @@ graph_leaf_limit(const GraphSpace *space)
  * The origin of the distances is the first of them.
  */
 static void
-draw_leaders(PartitionState *st, PartitionRange range, uint32_t nleaders,
-			 float *origin)
+draw_leaders(PartitionState *st, PartitionRange range, uint32_t nleaders)
 {
 	uint32_t   *nodes = st->nodes + range.start;
+	uint64_t	random = st->seed ^
+	(((uint64_t) range.start << 32) | range.count);
 	uint32_t	i;
 
 	for (i = 0; i < nleaders; i++)
 	{
-		uint32_t	pick = i + graph_random_below(&st->random,
-												  range.count - i);
+		uint32_t	pick = i + graph_random_below(&random, range.count - i);
 		uint32_t	swap = nodes[i];
 
+		if (st->together && st->space->host->rank != 0)
+			continue;
 		nodes[i] = nodes[pick];
 		nodes[pick] = swap;
 	}
-	graph_load(st->space, graph_row(st->space, nodes[0]), NULL, origin);
-	graph_gather(st->space, origin, nodes, nleaders,
+	if (st->together)
+		graph_barrier(st->space);
+	graph_load(st->space, graph_row(st->space, nodes[0]), NULL, st->origin);
+	graph_gather(st->space, st->origin, nodes, nleaders,
 				 st->leaders, st->leader_norms);
 }
 
@@ -104,9 +143,10 @@ draw_leaders(PartitionState *st, PartitionRange range, uint32_t nleaders,
  */
 static void
 assign_leaders(PartitionState *st, PartitionRange range, uint32_t nleaders,
-			   const float *origin, uint32_t *count)
+			   uint32_t *count)
 {
 	const uint32_t *nodes = st->nodes + range.start;
+	uint8_t    *label = st->label + range.start;
 	uint32_t	i;
 	uint32_t	j;
 	uint32_t	k;
@@ -116,7 +156,7 @@ assign_leaders(PartitionState *st, PartitionRange range, uint32_t nleaders,
 	{
 		uint32_t	m = GRAPH_MIN(PARTITION_BLOCK, range.count - i);
 
-		graph_gather(st->space, origin, nodes + i, m,
+		graph_gather(st->space, st->origin, nodes + i, m,
 					 st->block, st->block_norms);
 		graph_distances(st->space, st->block, st->block_norms, m,
 						st->leaders, st->leader_norms, nleaders,
@@ -129,7 +169,7 @@ assign_leaders(PartitionState *st, PartitionRange range, uint32_t nleaders,
 			for (k = 1; k < nleaders; k++)
 				if (dist[k] < dist[best])
 					best = k;
-			st->label[i + j] = (uint8_t) best;
+			label[i + j] = (uint8_t) best;
 			count[best]++;
 		}
 	}
@@ -168,62 +208,90 @@ chain_leaders(PartitionState *st, uint32_t nleaders, uint32_t *chain)
 }
 
 /*
+ * Add up the counts of the shares; offset receives what the shares before
+ * that of this process have of each label.
+ */
+static void
+unite_counts(PartitionState *st, uint32_t nleaders, uint32_t *count,
+			 uint32_t *offset)
+{
+	const GraphHost *host = st->space->host;
+	uint32_t   *all = graph_exchange(st->space, count,
+									 nleaders * sizeof(uint32_t));
+	uint32_t	i;
+	uint32_t	k;
+
+	memset(count, 0, nleaders * sizeof(uint32_t));
+	for (i = 0; i < host->size; i++)
+	{
+		if (i == host->rank)
+			memcpy(offset, count, nleaders * sizeof(uint32_t));
+		for (k = 0; k < nleaders; k++)
+			count[k] += all[i * nleaders + k];
+	}
+	graph_exchange_end(st->space, all);
+}
+
+/*
  * Permute the range into groups in the order of the chain (counting sort) and
  * push the groups, small neighbours united, so that the first comes off the
- * stack first.
+ * stack first.  offset comes with what lies before the share of this process.
  */
 static void
 divide_range(PartitionState *st, PartitionRange range, uint32_t nleaders,
-			 const uint32_t *chain, const uint32_t *count)
+			 const uint32_t *chain, const uint32_t *count, uint32_t *offset)
 {
-	uint32_t	offset[PARTITION_FANOUT];
+	PartitionRange own = own_part(st, range);
 	PartitionRange groups[PARTITION_FANOUT];
 	uint32_t	ngroups = 0;
-	uint32_t	start = 0;
+	uint32_t	start = range.start;
 	uint32_t	i;
 
 	for (i = 0; i < nleaders; i++)
 	{
 		uint32_t	size = count[chain[i]];
 
-		offset[chain[i]] = start;
+		offset[chain[i]] += start;
 		if (ngroups > 0 && groups[ngroups - 1].count + size <= st->leaf_limit)
 			groups[ngroups - 1].count += size;
 		else if (size > 0)
 		{
-			groups[ngroups].start = range.start + start;
+			groups[ngroups].start = start;
 			groups[ngroups++].count = size;
 		}
 		start += size;
 	}
-	for (i = 0; i < range.count; i++)
-		st->sorted[offset[st->label[i]]++] = st->nodes[range.start + i];
-	memcpy(st->nodes + range.start, st->sorted,
-		   range.count * sizeof(uint32_t));
+	for (i = own.start; i < own.start + own.count; i++)
+		st->sorted[offset[st->label[i]]++] = st->nodes[i];
+	if (st->together)
+		graph_barrier(st->space);
+	memcpy(st->nodes + own.start, st->sorted + own.start,
+		   own.count * sizeof(uint32_t));
+	if (st->together)
+		graph_barrier(st->space);
 	while (ngroups > 0)
 		st->stack[st->depth++] = groups[--ngroups];
 }
 
 /*
- * Cut a range that leaders cannot divide into equal pieces of leaf size;
- * pushed as a chain, piece and rest, so that the stack stays small.
+ * Cut a range that leaders cannot divide into equal pieces of leaf size.
  */
 static void
-cut_range(PartitionState *st, PartitionRange range, uint32_t **leaf_end)
+cut_range(PartitionState *st, PartitionRange range)
 {
 	uint32_t	pieces = (range.count + st->leaf_limit - 1) / st->leaf_limit;
 	uint32_t	i;
 
 	for (i = 1; i <= pieces; i++)
-		*(*leaf_end)++ = range.start +
-			(uint32_t) ((uint64_t) range.count * i / pieces);
+		st->label[range.start + (uint64_t) range.count * i / pieces - 1] =
+			PARTITION_LEAF_END;
 }
 
 static void
-process_range(PartitionState *st, PartitionRange range, float *origin,
-			  uint32_t **leaf_end)
+process_range(PartitionState *st, PartitionRange range)
 {
 	uint32_t	count[PARTITION_FANOUT];
+	uint32_t	offset[PARTITION_FANOUT] = {0};
 	uint32_t	chain[PARTITION_FANOUT];
 	uint32_t	nleaders;
 	uint32_t	largest = 0;
@@ -231,29 +299,110 @@ process_range(PartitionState *st, PartitionRange range, float *origin,
 
 	if (range.count <= st->leaf_limit)
 	{
-		*(*leaf_end)++ = range.start + range.count;
+		st->label[range.start + range.count - 1] = PARTITION_LEAF_END;
 		return;
 	}
 	nleaders = GRAPH_MAX(2, range.count * (uint64_t) GRAPH_LEAF_MAX /
 						 ((uint64_t) PARTITION_LEAF * st->leaf_limit));
 	nleaders = GRAPH_MIN(nleaders, PARTITION_FANOUT);
-	draw_leaders(st, range, nleaders, origin);
-	assign_leaders(st, range, nleaders, origin, count);
+	draw_leaders(st, range, nleaders);
+	assign_leaders(st, own_part(st, range), nleaders, count);
+	if (st->together)
+		unite_counts(st, nleaders, count, offset);
 	for (i = 0; i < nleaders; i++)
 		largest = GRAPH_MAX(largest, count[i]);
 	if (largest > PARTITION_PROGRESS * range.count)
 	{
-		cut_range(st, range, leaf_end);
+		/* all do the same */
+		cut_range(st, range);
 		return;
 	}
 	chain_leaders(st, nleaders, chain);
-	divide_range(st, range, nleaders, chain, count);
+	divide_range(st, range, nleaders, chain, count, offset);
 }
 
 /*
- * Partition the nodes: permutes nodes[0 .. n) so that leaves are consecutive,
- * leaf i being nodes[leaf_start[i] .. leaf_start[i + 1]).  leaf_start has
- * room for n + 1.  Returns the number of leaves.
+ * Divide what is large together; the rest goes to st->groups.
+ */
+static void
+divide_together(PartitionState *st)
+{
+	uint32_t	size = st->space->host->size;
+	uint32_t	limit = size == 1 ? st->space->n :
+	GRAPH_MAX(st->leaf_limit, st->space->n / (PARTITION_PART * size));
+	uint32_t	divided = 0;
+
+	st->together = true;
+	st->stack[0].start = 0;
+	st->stack[0].count = st->space->n;
+	st->depth = 1;
+	while (st->depth > 0)
+	{
+		PartitionRange range = st->stack[--st->depth];
+
+		if (range.count > limit && divided++ < PARTITION_TOGETHER)
+			process_range(st, range);
+		else
+			st->groups[st->ngroups++] = range;
+	}
+	st->together = false;
+}
+
+/*
+ * Where leaves start, from the marks of their ends.  Returns their number.
+ */
+static uint32_t
+collect_leaves(PartitionState *st, uint32_t *leaf_start)
+{
+	GraphSpace *space = st->space;
+	uint32_t	first = 0;
+	uint32_t	end = space->n;
+	uint32_t	count = 0;
+	uint32_t	before = 0;
+	uint32_t	total = 0;
+	uint32_t   *all;
+	uint32_t	i;
+
+	graph_share(space, &first, &end);
+	for (i = first; i < end; i++)
+		count += st->label[i] == PARTITION_LEAF_END;
+	all = graph_exchange(space, &count, sizeof(count));
+	for (i = 0; i < space->host->size; i++)
+	{
+		if (i == space->host->rank)
+			before = total;
+		total += all[i];
+	}
+	for (i = first; i < end; i++)
+		if (st->label[i] == PARTITION_LEAF_END)
+			leaf_start[++before] = i + 1;
+	if (first == 0)
+		leaf_start[0] = 0;
+	graph_exchange_end(space, all);
+	return total;
+}
+
+/*
+ * Start with the nodes in their order, and no label.
+ */
+static void
+init_nodes(PartitionState *st)
+{
+	uint32_t	i = 0;
+	uint32_t	end = st->space->n;
+
+	graph_share(st->space, &i, &end);
+	memset(st->label + i, 0, end - i);
+	for (; i < end; i++)
+		st->nodes[i] = i;
+	graph_barrier(st->space);
+}
+
+/*
+ * Partition the nodes: nodes[0 .. n) receives a permutation in which leaves
+ * are consecutive, leaf i being nodes[leaf_start[i] .. leaf_start[i + 1]).
+ * Both are shared; leaf_start has room for n + 1.  Returns the number of
+ * leaves.
  */
 uint32_t
 graph_partition(GraphSpace *space, uint64_t seed,
@@ -261,42 +410,51 @@ graph_partition(GraphSpace *space, uint64_t seed,
 {
 	const GraphHost *host = space->host;
 	PartitionState *st = graph_alloc(host, 1, sizeof(PartitionState));
-	float	   *origin = graph_alloc(host, space->width, sizeof(float));
-	uint32_t   *leaf_end = leaf_start + 1;
+	uint32_t	nleaves;
+	uint32_t	i;
+	GraphLoop	loop;
 
 	memset(st, 0, sizeof(PartitionState));
 	st->space = space;
-	st->random = seed;
+	st->seed = seed;
 	st->leaf_limit = graph_leaf_limit(space);
 	st->nodes = nodes;
-	st->sorted = graph_alloc(host, space->n, sizeof(uint32_t));
-	st->label = graph_alloc(host, space->n, sizeof(uint8_t));
+	st->sorted = graph_alloc_shared(host, space->n, sizeof(uint32_t));
+	st->label = graph_alloc_shared(host, space->n, sizeof(uint8_t));
+	st->origin = graph_alloc(host, space->width, sizeof(float));
 	st->leaders = graph_alloc(host, (size_t) PARTITION_FANOUT * space->width,
 							  sizeof(float));
 	st->block = graph_alloc(host, (size_t) PARTITION_BLOCK * space->width,
 							sizeof(float));
 	st->stack = graph_alloc(host, PARTITION_STACK, sizeof(PartitionRange));
+	st->groups = graph_alloc(host, PARTITION_GROUPS, sizeof(PartitionRange));
 
-	leaf_start[0] = 0;
-	st->stack[0].start = 0;
-	st->stack[0].count = space->n;
-	st->depth = 1;
-	while (st->depth > 0)
-		process_range(st, st->stack[--st->depth], origin, &leaf_end);
+	init_nodes(st);
+	divide_together(st);
+	graph_loop_begin(space, &loop, st->ngroups);
+	while (graph_loop_next(&loop, &i))
+	{
+		st->stack[st->depth++] = st->groups[i];
+		while (st->depth > 0)
+			process_range(st, st->stack[--st->depth]);
+	}
+	graph_barrier(space);
+	nleaves = collect_leaves(st, leaf_start);
 
+	graph_release(host, st->groups);
 	graph_release(host, st->stack);
 	graph_release(host, st->block);
 	graph_release(host, st->leaders);
-	graph_release(host, st->label);
-	graph_release(host, st->sorted);
-	graph_release(host, origin);
+	graph_release(host, st->origin);
+	graph_release_shared(host, st->label);
+	graph_release_shared(host, st->sorted);
 	graph_release(host, st);
-	return (uint32_t) (leaf_end - leaf_start - 1);
+	return nleaves;
 }
 
 /*
  * Compare all pairs of each leaf and merge them into the pools.  A leaf
- * writes the pools of its own nodes only.
+ * writes the pools of its own nodes only, so the processes claim leaves.
  */
 void
 graph_leaf_pairs(GraphSpace *space, const uint32_t *nodes,
@@ -315,6 +473,7 @@ graph_leaf_pairs(GraphSpace *space, const uint32_t *nodes,
 	GraphEntry *fresh;
 	GraphEntry *scratch;
 	GraphSet   *set = graph_alloc(host, 1, sizeof(GraphSet));
+	GraphLoop	loop;
 	uint32_t	leaf;
 	uint32_t	i;
 	uint32_t	j;
@@ -334,7 +493,8 @@ graph_leaf_pairs(GraphSpace *space, const uint32_t *nodes,
 						  sizeof(GraphEntry));
 	memset(set, 0, sizeof(GraphSet));
 
-	for (leaf = 0; leaf < nleaves; leaf++)
+	graph_loop_begin(space, &loop, nleaves);
+	while (graph_loop_next(&loop, &leaf))
 	{
 		const uint32_t *members = nodes + leaf_start[leaf];
 		uint32_t	m = leaf_start[leaf + 1] - leaf_start[leaf];
@@ -369,6 +529,7 @@ graph_leaf_pairs(GraphSpace *space, const uint32_t *nodes,
 		}
 		space->done += m;
 	}
+	graph_barrier(space);
 	graph_release(host, set);
 	graph_release(host, scratch);
 	graph_release(host, fresh);
@@ -381,16 +542,24 @@ graph_leaf_pairs(GraphSpace *space, const uint32_t *nodes,
 }
 
 /*
- * Peak memory of both, in bytes.
+ * Peak memory of both.
  */
-size_t
-graph_partition_memory(uint32_t n, uint32_t dim)
+GraphMemory
+graph_partition_memory(uint32_t n, uint32_t dim, uint32_t size)
 {
 	size_t		row = (size_t) graph_align(dim) * sizeof(float);
+	size_t		divide = (PARTITION_FANOUT + PARTITION_BLOCK + 1) * row +
+	(PARTITION_STACK + PARTITION_GROUPS) * sizeof(PartitionRange) +
+	sizeof(PartitionState);
+	size_t		leaf = GRAPH_MIN(n, GRAPH_FRESH_MAX);	/* few are one leaf */
+	size_t		pairs = (leaf + 1) * row + sizeof(GraphSet) +
+	(leaf + GRAPH_ALIGN_FLOATS) * (PARTITION_BLOCK + 6) * sizeof(float) +
+	GRAPH_FRESH_MAX * sizeof(GraphEntry);
+	GraphMemory memory = {0, 0, 0};
 
-	return (size_t) n * (sizeof(uint32_t) + sizeof(uint8_t)) +
-		(PARTITION_FANOUT + PARTITION_BLOCK + 1) * row +
-		PARTITION_STACK * sizeof(PartitionRange) +
-		GRAPH_MAX((size_t) PARTITION_LEAF_BYTES, 64 * row) +
-		sizeof(PartitionState) + sizeof(GraphSet) + 256 * 1024;
+	memory.shared = graph_block_size(n, sizeof(uint32_t)) +
+		graph_block_size(n, sizeof(uint8_t)) +
+		graph_block_size(size, PARTITION_FANOUT * sizeof(uint32_t));
+	memory.own = GRAPH_MAX(divide, pairs) + sizeof(GraphControls);
+	return memory;
 }

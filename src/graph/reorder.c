@@ -10,6 +10,8 @@
  * often serves two visits, and what lies near the entry, visited by most
  * searches, lies on the first pages.
  *
+ * Every placement depends on those before: this is for one process.
+ *
  *-------------------------------------------------------------------------
  */
 #include <string.h>
@@ -18,6 +20,9 @@
 
 /* Candidates for the page that are remembered at a time */
 #define REORDER_CANDIDATES	512
+
+/* The place of a node that is on a page */
+#define REORDER_PLACED		UINT16_MAX
 
 typedef struct ReorderCandidate
 {
@@ -29,7 +34,8 @@ typedef struct ReorderCandidate
 typedef struct Reorder
 {
 	const GraphEdges *edges;
-	uint8_t    *placed;
+	uint16_t   *place;			/* of a node among the candidates, if it is
+								 * there, or REORDER_PLACED */
 	uint32_t   *order;
 	uint32_t	nplaced;
 	uint32_t	ncandidates;
@@ -44,28 +50,31 @@ place_node(Reorder *st, uint32_t node)
 {
 	const uint32_t *ids = st->edges->ids + (size_t) node * st->edges->max_degree;
 	uint32_t	i;
-	uint32_t	k;
 
 	st->order[st->nplaced++] = node;
-	st->placed[node] = true;
+	st->place[node] = REORDER_PLACED;
 	for (i = 0; i < st->edges->degree[node]; i++)
 	{
-		if (st->placed[ids[i]])
+		uint32_t	k = st->place[ids[i]];
+		ReorderCandidate *c;
+
+		if (k == REORDER_PLACED)
 			continue;
-		for (k = 0; k < st->ncandidates; k++)
-			if (st->candidates[k].node == ids[i])
-				break;
-		if (k == REORDER_CANDIDATES)
-			continue;
-		if (k == st->ncandidates)
+		/* places of earlier pages are out of date, which shows */
+		if (k >= st->ncandidates || st->candidates[k].node != ids[i])
 		{
+			k = st->ncandidates;
+			if (k == REORDER_CANDIDATES)
+				continue;
+			st->ncandidates++;
+			st->place[ids[i]] = (uint16_t) k;
 			st->candidates[k].node = ids[i];
 			st->candidates[k].edges = 0;
 			st->candidates[k].rank = i;
-			st->ncandidates++;
 		}
-		st->candidates[k].edges++;
-		st->candidates[k].rank = GRAPH_MIN(st->candidates[k].rank, i);
+		c = &st->candidates[k];
+		c->edges++;
+		c->rank = GRAPH_MIN(c->rank, i);
 	}
 }
 
@@ -75,13 +84,13 @@ place_node(Reorder *st, uint32_t node)
 static uint32_t
 next_candidate(Reorder *st)
 {
-	const ReorderCandidate *best = NULL;
+	ReorderCandidate *best = NULL;
 	uint32_t	node;
 	uint32_t	i;
 
 	for (i = 0; i < st->ncandidates; i++)
 	{
-		const ReorderCandidate *c = &st->candidates[i];
+		ReorderCandidate *c = &st->candidates[i];
 
 		if (best == NULL || c->edges > best->edges ||
 			(c->edges == best->edges && c->rank < best->rank))
@@ -90,7 +99,8 @@ next_candidate(Reorder *st)
 	if (best == NULL)
 		return GRAPH_NO_NODE;
 	node = best->node;
-	st->candidates[best - st->candidates] = st->candidates[--st->ncandidates];
+	*best = st->candidates[--st->ncandidates];
+	st->place[best->node] = (uint16_t) (best - st->candidates);
 	return node;
 }
 
@@ -110,23 +120,18 @@ next_seed(Reorder *st, uint32_t *frontier, uint32_t *unplaced)
 		(size_t) node * st->edges->max_degree;
 
 		for (i = 0; i < st->edges->degree[node]; i++)
-			if (!st->placed[ids[i]])
+			if (st->place[ids[i]] != REORDER_PLACED)
 				return ids[i];
 	}
-	while (st->placed[*unplaced])
+	while (st->place[*unplaced] == REORDER_PLACED)
 		(*unplaced)++;
 	return *unplaced;
 }
 
-/*
- * See graph.h.
- */
-void
-graph_reorder(const GraphVectors *vectors, const GraphEdges *edges,
-			  uint32_t entry, uint32_t per_page,
-			  const GraphHost *host, uint32_t *order)
+static void
+reorder(uint32_t n, const GraphEdges *edges, uint32_t entry,
+		uint32_t per_page, const GraphHost *host, uint32_t *order)
 {
-	uint32_t	n = vectors->n;
 	uint32_t	frontier = 0;
 	uint32_t	unplaced = 0;
 	uint64_t	work = 0;
@@ -135,8 +140,8 @@ graph_reorder(const GraphVectors *vectors, const GraphEdges *edges,
 	memset(st, 0, sizeof(Reorder));
 	st->edges = edges;
 	st->order = order;
-	st->placed = graph_alloc(host, n, sizeof(uint8_t));
-	memset(st->placed, 0, n);
+	st->place = graph_alloc(host, n, sizeof(uint16_t));
+	memset(st->place, 0, n * sizeof(uint16_t));
 	while (st->nplaced < n)
 	{
 		uint32_t	node = GRAPH_NO_NODE;
@@ -155,6 +160,19 @@ graph_reorder(const GraphVectors *vectors, const GraphEdges *edges,
 			host->progress(host->arg, GRAPH_PHASE_REORDER, st->nplaced, n);
 		}
 	}
-	graph_release(host, st->placed);
+	graph_release(host, st->place);
 	graph_release(host, st);
+}
+
+/*
+ * See graph.h.
+ */
+void
+graph_reorder(const GraphVectors *vectors, const GraphEdges *edges,
+			  uint32_t entry, uint32_t per_page,
+			  const GraphHost *host, uint32_t *order)
+{
+	if (host->rank == 0)
+		reorder(vectors->n, edges, entry, per_page, host, order);
+	host->barrier(host->arg);
 }

@@ -9,6 +9,10 @@
  * again from its edges, the nodes that selected it, candidates for long edges
  * (far.c) and the rest of its pool.
  *
+ * In a team every process collects the reverse edges of its share of a range,
+ * for which it looks at the edges of all nodes; after a barrier the nodes of
+ * the range are claimed.
+ *
  * A relaxed edge u -> i is redundant if a selected j leads to i indeed (i is
  * among the first selection of j) and j is nearer to i than u is: the detour
  * exists (CAGRA's test).  Redundant edges go last, where those are taken from
@@ -25,7 +29,7 @@
 
 #include "graph_int.h"
 
-/* Ranges of targets whose reverse edges are held at a time */
+/* A range of targets has this part of the nodes, and of edges, at most */
 #define RESELECT_RANGES		8
 
 typedef struct Reselect
@@ -36,10 +40,9 @@ typedef struct Reselect
 	const uint32_t *far;		/* n x GRAPH_FAR */
 	const GraphEdges *before;
 	GraphEdges *after;
-	uint32_t   *in_degree;
+	uint32_t   *in_degree;		/* shared, as the next two */
 	uint32_t   *start;			/* of reverse edges, per target of a range */
 	uint32_t   *reverse;
-	size_t		reverse_room;
 	uint32_t	limit;			/* candidates per node */
 	float	   *origin;
 	float	   *rows;
@@ -64,40 +67,99 @@ reselect_limit(const GraphParams *params)
 	return GRAPH_MAX(2 * params->max_degree, params->pool_size);
 }
 
+/* Nodes of a range of targets, and their reverse edges, at most */
+static uint32_t
+range_nodes(uint32_t n)
+{
+	return n / RESELECT_RANGES + 1;
+}
+
+/* There are max_degree / 2 per node, and n may lead to the same one. */
+static size_t
+range_edges(uint32_t n, uint32_t max_degree)
+{
+	return (size_t) n * GRAPH_MAX(max_degree / (2 * RESELECT_RANGES), 1);
+}
+
 /*
- * Collect the reverse edges of the targets first .. end - 1.
+ * The end of the range that starts with target first.
+ */
+static uint32_t
+range_end(const Reselect *st, uint32_t first)
+{
+	uint32_t	n = st->space->n;
+	uint32_t	most = GRAPH_MIN(range_nodes(n), n - first);
+	size_t		room = range_edges(n, st->params->max_degree);
+	uint32_t	i;
+
+	for (i = 0; i < most && st->in_degree[first + i] <= room; i++)
+		room -= st->in_degree[first + i];
+	return first + i;
+}
+
+/*
+ * Count the edges to the targets of the share.
+ */
+static void
+count_in_degrees(Reselect *st)
+{
+	const GraphEdges *edges = st->before;
+	uint32_t	first = 0;
+	uint32_t	end = st->space->n;
+	uint32_t	node;
+	uint32_t	i;
+
+	graph_share(st->space, &first, &end);
+	memset(st->in_degree + first, 0, (end - first) * sizeof(uint32_t));
+	for (node = 0; node < st->space->n; node++)
+	{
+		const uint32_t *ids = edges->ids + (size_t) node * edges->max_degree;
+
+		for (i = 0; i < edges->degree[node]; i++)
+			if (ids[i] - first < end - first)
+				st->in_degree[ids[i]]++;
+		graph_work(st->space, 2 * edges->max_degree);
+	}
+	graph_barrier(st->space);
+}
+
+/*
+ * Collect the reverse edges of the targets first .. end - 1: those of target
+ * i go to reverse[start[i - first] ..], as many as its in-degree.
  */
 static void
 reverse_range(Reselect *st, uint32_t first, uint32_t end)
 {
 	const GraphEdges *edges = st->before;
-	uint32_t	n = st->space->n;
+	uint32_t	share_first = first;
+	uint32_t	share_end = end;
+	uint32_t   *start;
+	uint32_t	sum = 0;
+	uint32_t	share;
 	uint32_t	node;
 	uint32_t	i;
-	size_t		total;
 
-	memset(st->start, 0, ((size_t) end - first + 1) * sizeof(uint32_t));
-	for (node = first; node < end; node++)
-		st->start[node - first] = st->in_degree[node];
-	for (node = first + 1; node <= end; node++)
-		st->start[node - first] += st->start[node - first - 1];
-	total = st->start[end - first];
-	if (total > st->reverse_room)
+	graph_share(st->space, &share_first, &share_end);
+	share = share_end - share_first;
+	start = st->start + (share_first - first);
+	for (i = first; i < share_first; i++)
+		sum += st->in_degree[i];
+	for (i = 0; i < share; i++)
 	{
-		if (st->reverse)
-			graph_release(st->space->host, st->reverse);
-		st->reverse = graph_alloc(st->space->host, total, sizeof(uint32_t));
-		st->reverse_room = total;
+		sum += st->in_degree[share_first + i];
+		start[i] = sum;
 	}
-	for (node = n; node-- > 0;)
+	/* filling from the end leaves start[] at the starts */
+	for (node = st->space->n; node-- > 0;)
 	{
 		const uint32_t *ids = edges->ids + (size_t) node * edges->max_degree;
 
 		for (i = 0; i < edges->degree[node]; i++)
-			if (ids[i] >= first && ids[i] < end)
-				st->reverse[--st->start[ids[i] - first]] = node;
+			if (ids[i] - share_first < share)
+				st->reverse[--start[ids[i] - share_first]] = node;
 		graph_work(st->space, 2 * edges->max_degree);
 	}
+	graph_barrier(st->space);
 }
 
 /*
@@ -263,34 +325,21 @@ reselect_node(Reselect *st, uint32_t node,
 	st->after->degree[node] = (uint16_t) n;
 }
 
-/*
- * Re-selection of all nodes: reads before, writes after.
- */
-void
-graph_reselect(GraphSpace *space, const GraphParams *params,
-			   const GraphPools *pools, const uint32_t *far,
-			   const GraphEdges *before, GraphEdges *after)
+static void
+reselect_init(Reselect *st)
 {
-	const GraphHost *host = space->host;
-	uint32_t	n = space->n;
-	uint32_t	range = n / RESELECT_RANGES + 1;
-	Reselect   *st = graph_alloc(host, 1, sizeof(Reselect));
-	uint32_t	first;
-	uint32_t	node;
-	uint32_t	i;
+	const GraphHost *host = st->space->host;
+	const GraphParams *params = st->params;
+	uint32_t	n = st->space->n;
 
-	memset(st, 0, sizeof(Reselect));
-	st->space = space;
-	st->params = params;
-	st->pools = pools;
-	st->far = far;
-	st->before = before;
-	st->after = after;
+	st->in_degree = graph_alloc_shared(host, n, sizeof(uint32_t));
+	st->start = graph_alloc_shared(host, range_nodes(n), sizeof(uint32_t));
+	st->reverse = graph_alloc_shared(host,
+									 range_edges(n, params->max_degree),
+									 sizeof(uint32_t));
 	st->limit = reselect_limit(params);
-	st->in_degree = graph_alloc(host, n, sizeof(uint32_t));
-	st->start = graph_alloc(host, (size_t) range + 1, sizeof(uint32_t));
-	st->origin = graph_alloc(host, space->width, sizeof(float));
-	st->rows = graph_alloc(host, (size_t) st->limit * space->width,
+	st->origin = graph_alloc(host, st->space->width, sizeof(float));
+	st->rows = graph_alloc(host, (size_t) st->limit * st->space->width,
 						   sizeof(float));
 	st->norms = graph_alloc(host, st->limit, sizeof(float));
 	st->nodes = graph_alloc(host, st->limit, sizeof(uint32_t));
@@ -302,33 +351,13 @@ graph_reselect(GraphSpace *space, const GraphParams *params,
 	st->set = graph_alloc(host, 1, sizeof(GraphSet));
 	st->memory = graph_alloc(host, graph_selection_size(st->limit), 1);
 	memset(st->set, 0, sizeof(GraphSet));
+}
 
-	graph_begin(space, GRAPH_PHASE_RESELECT, n);
-	memset(st->in_degree, 0, n * sizeof(uint32_t));
-	for (node = 0; node < n; node++)
-	{
-		const uint32_t *ids = before->ids + (size_t) node * before->max_degree;
+static void
+reselect_end(Reselect *st)
+{
+	const GraphHost *host = st->space->host;
 
-		for (i = 0; i < before->degree[node]; i++)
-			st->in_degree[ids[i]]++;
-		graph_work(space, 4 * before->max_degree);
-	}
-
-	for (first = 0; first < n; first += range)
-	{
-		uint32_t	end = GRAPH_MIN(first + range, n);
-
-		reverse_range(st, first, end);
-		for (node = first; node < end; node++)
-		{
-			reselect_node(st, node, st->reverse + st->start[node - first],
-						  st->in_degree[node]);
-			space->done++;
-		}
-	}
-
-	if (st->reverse)
-		graph_release(host, st->reverse);
 	graph_release(host, st->memory);
 	graph_release(host, st->set);
 	graph_release(host, st->scratch);
@@ -340,26 +369,71 @@ graph_reselect(GraphSpace *space, const GraphParams *params,
 	graph_release(host, st->norms);
 	graph_release(host, st->rows);
 	graph_release(host, st->origin);
-	graph_release(host, st->start);
-	graph_release(host, st->in_degree);
+	graph_release_shared(host, st->reverse);
+	graph_release_shared(host, st->start);
+	graph_release_shared(host, st->in_degree);
 	graph_release(host, st);
 }
 
 /*
- * Peak memory beyond the pools and the first edges, in bytes: the second
- * edges, counts, and a range of reverse edges.  A range holds its share of
- * all edges, twice that where in-degrees are uneven.
+ * Re-selection of all nodes: reads before, writes after.
  */
-size_t
+void
+graph_reselect(GraphSpace *space, const GraphParams *params,
+			   const GraphPools *pools, const uint32_t *far,
+			   const GraphEdges *before, GraphEdges *after)
+{
+	Reselect   *st = graph_alloc(space->host, 1, sizeof(Reselect));
+	GraphLoop	loop;
+	uint32_t	first;
+	uint32_t	end;
+	uint32_t	i;
+
+	memset(st, 0, sizeof(Reselect));
+	st->space = space;
+	st->params = params;
+	st->pools = pools;
+	st->far = far;
+	st->before = before;
+	st->after = after;
+	reselect_init(st);
+	graph_begin(space, GRAPH_PHASE_RESELECT, space->n);
+	count_in_degrees(st);
+	for (first = 0; first < space->n; first = end)
+	{
+		end = range_end(st, first);
+		reverse_range(st, first, end);
+		graph_loop_begin(space, &loop, end - first);
+		while (graph_loop_next(&loop, &i))
+		{
+			reselect_node(st, first + i, st->reverse + st->start[i],
+						  st->in_degree[first + i]);
+			space->done++;
+		}
+		graph_barrier(space);
+	}
+	reselect_end(st);
+}
+
+/*
+ * Peak memory beyond the pools and both sets of edges.
+ */
+GraphMemory
 graph_reselect_memory(uint32_t n, uint32_t dim, const GraphParams *params)
 {
 	size_t		limit = reselect_limit(params);
 	size_t		row = (size_t) graph_align(dim) * sizeof(float);
+	GraphMemory memory = {0, 0, 0};
 
-	return (size_t) n * (params->max_degree * sizeof(uint32_t) +
-						 sizeof(uint16_t) + sizeof(uint32_t)) +
-		((size_t) n / RESELECT_RANGES + 1) *
-		(2 * params->max_degree + 1) * sizeof(uint32_t) +
-		(limit + 1) * row + graph_selection_size((uint32_t) limit) +
-		sizeof(Reselect) + sizeof(GraphSet) + 256 * 1024;
+	memory.shared = graph_block_size(n, sizeof(uint32_t)) +
+		graph_block_size(range_nodes(n), sizeof(uint32_t)) +
+		graph_block_size(range_edges(n, params->max_degree),
+						 sizeof(uint32_t));
+	memory.own = (limit + 1) * row +
+		limit * (sizeof(float) + sizeof(uint32_t) + sizeof(uint8_t) +
+				 2 * sizeof(GraphEntry)) +
+		2 * params->max_degree * sizeof(uint32_t) +
+		graph_selection_size((uint32_t) limit) +
+		sizeof(Reselect) + sizeof(GraphSet);
+	return memory;
 }

@@ -380,11 +380,13 @@ graph_select_pools(GraphSpace *space, const GraphParams *params,
 	uint32_t   *chosen = graph_alloc(host, max_degree, sizeof(uint32_t));
 	void	   *memory = graph_alloc(host, graph_selection_size(capacity), 1);
 	GraphSelection sel;
+	GraphLoop	loop;
 	uint32_t	node;
 	uint32_t	i;
 
 	graph_begin(space, GRAPH_PHASE_SELECT, space->n);
-	for (node = 0; node < space->n; node++)
+	graph_loop_begin(space, &loop, space->n);
+	while (graph_loop_next(&loop, &node))
 	{
 		const GraphEntry *pool = pools->entries +
 		(size_t) node * pools->capacity;
@@ -408,10 +410,28 @@ graph_select_pools(GraphSpace *space, const GraphParams *params,
 		edges->degree[node] = (uint16_t) n;
 		space->done++;
 	}
+	graph_barrier(space);
 	graph_release(host, memory);
 	graph_release(host, chosen);
 	graph_release(host, nodes);
 	graph_release(host, norms);
 	graph_release(host, rows);
 	graph_release(host, origin);
+}
+
+/*
+ * Peak memory.
+ */
+GraphMemory
+graph_select_memory(uint32_t dim, const GraphParams *params)
+{
+	size_t		capacity = GRAPH_MAX(params->pool_size / 2, 1);
+	size_t		row = (size_t) graph_align(dim) * sizeof(float);
+	GraphMemory memory = {0, 0, 0};
+
+	memory.own = (capacity + 1) * row +
+		capacity * (sizeof(float) + sizeof(uint32_t)) +
+		params->max_degree / 2 * sizeof(uint32_t) +
+		graph_selection_size((uint32_t) capacity);
+	return memory;
 }

@@ -20,26 +20,20 @@
 #define SPACE_BLOCK		64
 
 /*
- * Prepare to work on all rows; computes the scale.
+ * The largest magnitude of a coordinate.
  */
-void
-graph_space_init(GraphSpace *space, const GraphVectors *vectors,
-				 const GraphHost *host)
+static float
+largest_magnitude(GraphSpace *space)
 {
-	float		largest = 0.0f;
-	int			exponent;
-	uint32_t	i;
+	const GraphVectors *vectors = space->vectors;
+	uint32_t	i = 0;
+	uint32_t	end = vectors->n;
 	uint32_t	k;
+	float		largest = 0.0f;
+	float	   *all;
 
-	memset(space, 0, sizeof(GraphSpace));
-	space->vectors = vectors;
-	space->host = host;
-	space->kernels = distance_kernels();
-	space->n = vectors->n;
-	space->width = graph_align(vectors->dim);
-	space->scale = 1.0f;
-
-	for (i = 0; i < vectors->n; i++)
+	graph_share(space, &i, &end);
+	for (; i < end; i++)
 	{
 		const float *x = vectors->data + (size_t) i * vectors->stride;
 
@@ -51,6 +45,36 @@ graph_space_init(GraphSpace *space, const GraphVectors *vectors,
 		}
 		graph_work(space, vectors->dim);
 	}
+	all = graph_exchange(space, &largest, sizeof(largest));
+	for (i = 0; i < space->host->size; i++)
+		largest = GRAPH_MAX(largest, all[i]);
+	graph_exchange_end(space, all);
+	return largest;
+}
+
+/*
+ * Prepare to work on all rows; computes the scale.
+ */
+void
+graph_space_init(GraphSpace *space, const GraphVectors *vectors,
+				 const GraphHost *host)
+{
+	float		largest;
+	int			exponent;
+
+	memset(space, 0, sizeof(GraphSpace));
+	space->vectors = vectors;
+	space->host = host;
+	space->kernels = distance_kernels();
+	space->n = vectors->n;
+	space->width = graph_align(vectors->dim);
+	space->scale = 1.0f;
+	/* the others use the counters after the barrier of the first exchange */
+	space->team = graph_alloc_shared(host, 1, sizeof(GraphTeam));
+	if (host->rank == 0)
+		memset(space->team, 0, sizeof(GraphTeam));
+
+	largest = largest_magnitude(space);
 	if (largest > 0.0f)
 	{
 		frexpf(largest, &exponent);
@@ -60,15 +84,13 @@ graph_space_init(GraphSpace *space, const GraphVectors *vectors,
 }
 
 /*
- * Start a phase: from here on progress counts up to total.
+ * Nothing of it is used any more: wait for the others, too.
  */
 void
-graph_begin(GraphSpace *space, GraphPhase phase, uint64_t total)
+graph_space_end(GraphSpace *space)
 {
-	space->phase = phase;
-	space->done = 0;
-	space->total = total;
-	space->host->progress(space->host->arg, phase, 0, total);
+	graph_barrier(space);
+	graph_release_shared(space->host, space->team);
 }
 
 /*
@@ -241,6 +263,40 @@ graph_distances(GraphSpace *space,
 }
 
 /*
+ * The mean of the rows.
+ */
+static void
+mean_row(GraphSpace *space, float *mean)
+{
+	const GraphHost *host = space->host;
+	uint32_t	width = space->width;
+	double	   *sum = graph_alloc(host, width, sizeof(double));
+	double	   *all;
+	uint32_t	i = 0;
+	uint32_t	end = space->n;
+	uint32_t	k;
+
+	graph_share(space, &i, &end);
+	memset(sum, 0, width * sizeof(double));
+	for (; i < end; i++)
+	{
+		graph_load(space, graph_row(space, i), NULL, mean);
+		for (k = 0; k < width; k++)
+			sum[k] += mean[k];
+		graph_work(space, 2 * (uint64_t) width);
+	}
+	all = graph_exchange(space, sum, width * sizeof(double));
+	memcpy(sum, all, width * sizeof(double));
+	for (i = 1; i < host->size; i++)
+		for (k = 0; k < width; k++)
+			sum[k] += all[(size_t) i * width + k];
+	graph_exchange_end(space, all);
+	for (k = 0; k < width; k++)
+		mean[k] = (float) (sum[k] / space->n);
+	graph_release(host, sum);
+}
+
+/*
  * The node nearest to the mean of the rows.
  */
 uint32_t
@@ -248,30 +304,22 @@ graph_central_node(GraphSpace *space)
 {
 	const GraphHost *host = space->host;
 	uint32_t	width = space->width;
-	double	   *sum = graph_alloc(host, width, sizeof(double));
 	float	   *mean = graph_alloc(host, width, sizeof(float));
 	float	   *rows = graph_alloc(host, (size_t) SPACE_BLOCK * width,
 								   sizeof(float));
 	float		norms[SPACE_BLOCK];
 	uint32_t	nodes[SPACE_BLOCK];
 	GraphEntry	best = UINT64_MAX;
-	uint32_t	i;
+	GraphEntry *all;
+	uint32_t	i = 0;
+	uint32_t	end = space->n;
 	uint32_t	k;
 
-	memset(sum, 0, width * sizeof(double));
-	for (i = 0; i < space->n; i++)
+	mean_row(space, mean);
+	graph_share(space, &i, &end);
+	for (; i < end; i += SPACE_BLOCK)
 	{
-		graph_load(space, graph_row(space, i), NULL, rows);
-		for (k = 0; k < width; k++)
-			sum[k] += rows[k];
-		graph_work(space, 2 * (uint64_t) width);
-	}
-	for (k = 0; k < width; k++)
-		mean[k] = (float) (sum[k] / space->n);
-
-	for (i = 0; i < space->n; i += SPACE_BLOCK)
-	{
-		uint32_t	m = GRAPH_MIN(SPACE_BLOCK, space->n - i);
+		uint32_t	m = GRAPH_MIN(SPACE_BLOCK, end - i);
 
 		for (k = 0; k < m; k++)
 			nodes[k] = i + k;
@@ -285,6 +333,25 @@ graph_central_node(GraphSpace *space)
 	}
 	graph_release(host, rows);
 	graph_release(host, mean);
-	graph_release(host, sum);
+	all = graph_exchange(space, &best, sizeof(best));
+	for (i = 0; i < host->size; i++)
+		best = GRAPH_MIN(best, all[i]);
+	graph_exchange_end(space, all);
 	return graph_entry_node(best);
+}
+
+/*
+ * Peak memory of all the above; the counters live as long as the space.
+ */
+GraphMemory
+graph_space_memory(uint32_t dim, uint32_t size)
+{
+	size_t		width = graph_align(dim);
+	GraphMemory memory = {0, 0, 0};
+
+	memory.shared = graph_block_size(1, sizeof(GraphTeam)) +
+		graph_block_size(size, width * sizeof(double));
+	memory.own = (SPACE_BLOCK + 1) * width * sizeof(float) +
+		width * sizeof(double);
+	return memory;
 }

@@ -1,12 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * test_graph.c
- *	  Invariants of the graph over plain arrays.
+ *	  Invariants of the graph over plain arrays, by one process and by teams.
  *
  * Compile with -O2 -Isrc, every .c file of src/graph and src/distance, -lm.
  *
  *-------------------------------------------------------------------------
  */
+#define _GNU_SOURCE
+
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,12 +18,17 @@
 #include "graph/graph.h"
 #include "graph/graph_int.h"
 #include "tap.h"
+#include "team.h"
 
 #define MAX_BLOCKS	256
 
-/* The host: counts what is not released, and can leave by longjmp. */
+/*
+ * The host: counts what is not released, and can leave by longjmp.  One
+ * process has its shared memory from alloc, a team from an arena.
+ */
 typedef struct TestHost
 {
+	Team		team;
 	void	   *blocks[MAX_BLOCKS];
 	size_t		sizes[MAX_BLOCKS];
 	uint32_t	nblocks;
@@ -117,8 +124,86 @@ test_progress(void *arg, GraphPhase phase, uint64_t done, uint64_t total)
 		  (unsigned long long) done, (unsigned long long) total);
 }
 
-static const GraphHost host = {&state, test_alloc, test_release,
-test_interrupts, test_progress};
+static void *
+test_alloc_shared(void *arg, size_t size)
+{
+	void	   *memory = graph_arena_alloc(&((TestHost *) arg)->team.arena,
+										   size);
+
+	if (memory == NULL)
+	{
+		printf("# no room for %zu bytes of shared memory\n", size);
+		abort();
+	}
+	return memory;
+}
+
+static void
+test_release_shared(void *arg, void *memory)
+{
+	check(graph_arena_release(&((TestHost *) arg)->team.arena, memory),
+		  "release of shared memory that was not allocated");
+}
+
+static void
+test_barrier(void *arg)
+{
+	team_barrier(&((TestHost *) arg)->team);
+}
+
+static void
+no_barrier(void *arg)
+{
+	(void) arg;
+}
+
+static const GraphHost one_host = {&state, 0, 1, test_alloc, test_release,
+	test_alloc, test_release, no_barrier, test_interrupts,
+test_progress};
+
+static GraphHost host;			/* of this process */
+static uint32_t processes = 1;	/* of the teams that tests form */
+
+/* Go on in as many processes, the host of each in "host". */
+static void
+start_team(size_t arena)
+{
+	memset(&state, 0, sizeof(state));
+	host = one_host;
+	if (processes == 1)
+		return;
+	team_start(&state.team, processes, arena);
+	host.rank = state.team.rank;
+	host.size = processes;
+	host.alloc_shared = test_alloc_shared;
+	host.release_shared = test_release_shared;
+	host.barrier = test_barrier;
+}
+
+/* Go on in the first process; returns the memory that all took. */
+static size_t
+end_team(const char *what)
+{
+	size_t		bytes;
+	uint32_t	i;
+
+	check(state.nblocks == 0, "%s: %u blocks not released", what,
+		  state.nblocks);
+	if (processes == 1)
+		return state.peak;
+	check(state.team.arena.nblocks == 1, "%s: shared blocks not released",
+		  what);
+	team_end(&state.team, state.peak, failures);
+	bytes = graph_arena_peak(&state.team.arena);
+	for (i = 0; i < processes; i++)
+	{
+		bytes += state.team.shared->reports[i][0];
+		if (i > 0)
+			failures += (int) state.team.shared->reports[i][1];
+	}
+	team_unshare(state.team.shared, sizeof(TeamShared));
+	return bytes;
+}
 
 static uint64_t random_state = 42;
 
@@ -219,18 +304,19 @@ make_edges(uint32_t n, uint32_t max_degree)
 {
 	GraphEdges	edges;
 
-	edges.ids = malloc((size_t) n * max_degree * sizeof(uint32_t));
-	edges.degree = malloc(n * sizeof(uint16_t));
+	edges.ids = team_share((size_t) n * max_degree * sizeof(uint32_t));
+	edges.degree = team_share(n * sizeof(uint16_t));
 	edges.max_degree = max_degree;
 	memset(edges.ids, 0xA5, (size_t) n * max_degree * sizeof(uint32_t));
 	return edges;
 }
 
 static void
-free_edges(GraphEdges *edges)
+free_edges(GraphEdges *edges, uint32_t n)
 {
-	free(edges->ids);
-	free(edges->degree);
+	team_unshare(edges->ids,
+				 (size_t) n * edges->max_degree * sizeof(uint32_t));
+	team_unshare(edges->degree, n * sizeof(uint16_t));
 }
 
 /*
@@ -309,14 +395,24 @@ build(const char *what, const GraphVectors *v, const GraphParams *params,
 	  GraphEdges *edges)
 {
 	uint32_t	entry = GRAPH_NO_NODE;
+	size_t		bound = graph_build_memory(v->n, v->dim, params, processes);
+	size_t		shared = graph_build_shared_memory(v->n, v->dim, params,
+												   processes);
+	size_t		bytes;
+	uint32_t   *entries = team_share(processes * sizeof(uint32_t));
+	uint32_t	i;
 
-	memset(&state, 0, sizeof(state));
+	/* no more shared memory than they say they need */
+	start_team(shared);
 	graph_build_layer(v, params, &host, edges, &entry);
-	check(state.nblocks == 0, "%s n %u: %u blocks not released", what, v->n,
-		  state.nblocks);
-	check(state.peak <= graph_build_memory(v->n, v->dim, params),
-		  "%s n %u dim %u: %zu bytes, said at most %zu", what, v->n, v->dim,
-		  state.peak, graph_build_memory(v->n, v->dim, params));
+	entries[host.rank] = entry;
+	bytes = end_team(what);
+	check(bytes <= bound, "%s n %u dim %u: %zu bytes, said at most %zu", what,
+		  v->n, v->dim, bytes, bound);
+	for (i = 1; i < processes; i++)
+		check(entries[i] == entry, "%s n %u: process %u has entry %u", what,
+			  v->n, i, entries[i]);
+	team_unshare(entries, processes * sizeof(uint32_t));
 	check_graph(what, edges, v->n, entry, params);
 	return entry;
 }
@@ -332,8 +428,18 @@ test_invariants(DataKind kind, uint32_t n, uint32_t dim, uint32_t max_degree)
 	params.max_degree = max_degree;
 	edges = make_edges(n, max_degree);
 	build(kind_names[kind], &v, &params, &edges);
-	free_edges(&edges);
+	free_edges(&edges, v.n);
 	free((float *) v.data);
+}
+
+/* Reports the group, and by how many processes. */
+static void
+end_team_group(const char *name)
+{
+	char		line[200];
+
+	snprintf(line, sizeof(line), "%s, processes: %u", name, processes);
+	end_group(line);
 }
 
 static void
@@ -350,7 +456,7 @@ test_small(void)
 			test_invariants(kind, n, 3, 16);
 			test_invariants(kind, n, 33, 32);
 		}
-	end_group("invariants of graphs of 1 to 40 rows");
+	end_team_group("invariants of graphs of 1 to 40 rows");
 
 	begin_group();
 	for (kind = DATA_NORMAL; kind <= DATA_TINY; kind++)
@@ -358,7 +464,7 @@ test_small(void)
 		test_invariants(kind, 700, 1, 16);
 		test_invariants(kind, 700, 20, 48);
 	}
-	end_group("invariants of graphs by all pairs");
+	end_team_group("invariants of graphs by all pairs");
 
 	begin_group();
 	for (kind = DATA_NORMAL; kind <= DATA_TINY; kind++)
@@ -366,13 +472,13 @@ test_small(void)
 		test_invariants(kind, 5000, 1, 16);
 		test_invariants(kind, 6000, 17, 32);
 	}
-	end_group("invariants of graphs by NN-descent");
+	end_team_group("invariants of graphs by NN-descent");
 
 	begin_group();
 	test_invariants(DATA_EQUAL, 200000, 2, 16);
 	test_invariants(DATA_HALF, 20000, 4, 16);
 	test_invariants(DATA_CLUSTERED, 20000, 8, 240);
-	end_group("invariants of many equal rows and of large degree");
+	end_team_group("invariants of many equal rows and of large degree");
 }
 
 /* The edges form a graph that searches find their way in */
@@ -490,10 +596,10 @@ test_search(void)
 		check(recall >= (kinds[k] == DATA_ISLANDS ? 0.8 : 0.97),
 			  "%s: recall of searches %.3f",
 			  kind_names[kinds[k]], recall);
-		free_edges(&edges);
+		free_edges(&edges, v.n);
 		free((float *) v.data);
 	}
-	end_group("searches find their neighbours");
+	end_team_group("searches find their neighbours");
 }
 
 /*
@@ -507,8 +613,8 @@ test_pools(void)
 	GraphSpace	space;
 	GraphPools	pools;
 	GraphControls controls;
-	uint32_t   *nodes = malloc(v.n * sizeof(uint32_t));
-	uint32_t   *leaf_start = malloc((v.n + 1) * sizeof(uint32_t));
+	uint32_t   *nodes = team_share(v.n * sizeof(uint32_t));
+	uint32_t   *leaf_start = team_share((v.n + 1) * sizeof(uint32_t));
 	uint8_t    *seen = calloc(v.n, 1);
 	float	   *all = malloc(v.n * sizeof(float));
 	uint32_t	pass;
@@ -518,20 +624,18 @@ test_pools(void)
 	uint32_t	k;
 
 	begin_group();
-	memset(&state, 0, sizeof(state));
 	for (i = 0; i < v.n; i++)
 		for (k = 0; k < v.dim; k++)
 			data[i * v.stride + k] = (float) ((i % 30) * (k % 5) +
 											  data[i * v.stride + k] * (1 + i % 4));
-	graph_space_init(&space, &v, &host);
 	pools.capacity = 64;
-	pools.entries = malloc((size_t) v.n * 64 * sizeof(GraphEntry));
-	pools.count = calloc(v.n, sizeof(uint16_t));
+	pools.entries = team_share((size_t) v.n * 64 * sizeof(GraphEntry));
+	pools.count = team_share(v.n * sizeof(uint16_t));
+	start_team(64 * 1024 * 1024);
+	graph_space_init(&space, &v, &host);
 	graph_begin(&space, GRAPH_PHASE_NEIGHBOURS, (uint64_t) v.n * 100);
 	for (pass = 0; pass < 2; pass++)
 	{
-		for (i = 0; i < v.n; i++)
-			nodes[i] = i;
 		nleaves = graph_partition(&space, pass, nodes, leaf_start);
 		check(leaf_start[0] == 0 && leaf_start[nleaves] == v.n,
 			  "leaves do not cover all nodes");
@@ -547,6 +651,8 @@ test_pools(void)
 		check(seen[i] == 2, "node %u is in %u leaves", i, seen[i]);
 	graph_controls_init(&space, 3, pools.capacity, &controls);
 	graph_nn_descent(&space, 7, &controls, &pools);
+	graph_space_end(&space);
+	end_team("pools");
 
 	for (i = 0; i < v.n; i++)
 	{
@@ -582,15 +688,70 @@ test_pools(void)
 		}
 	}
 	check(right >= 3200 * 0.88, "recall of the pools %.3f", right / 3200.0);
-	check(state.nblocks == 0, "%u blocks not released", state.nblocks);
-	free(pools.entries);
-	free(pools.count);
+	team_unshare(pools.entries, (size_t) v.n * 64 * sizeof(GraphEntry));
+	team_unshare(pools.count, v.n * sizeof(uint16_t));
+	team_unshare(leaf_start, (v.n + 1) * sizeof(uint32_t));
+	team_unshare(nodes, v.n * sizeof(uint32_t));
 	free(all);
 	free(seen);
-	free(leaf_start);
-	free(nodes);
 	free(data);
-	end_group("partitions, and recall of the pools");
+	end_team_group("partitions, and recall of the pools");
+}
+
+/* Nodes with the same edges in both */
+static uint32_t
+count_same(const GraphEdges *a, const GraphEdges *b, uint32_t n)
+{
+	uint32_t	same = 0;
+	uint32_t	i;
+
+	for (i = 0; i < n; i++)
+		same += a->degree[i] == b->degree[i] &&
+			memcmp(a->ids + (size_t) i * a->max_degree,
+				   b->ids + (size_t) i * b->max_degree,
+				   a->degree[i] * sizeof(uint32_t)) == 0;
+	return same;
+}
+
+/*
+ * Teams make the same graph as one process, but for ties, on data that makes
+ * them use all of the build.
+ */
+static void
+test_teams_agree(void)
+{
+	static const DataKind kinds[] = {DATA_NORMAL, DATA_CLUSTERED, DATA_HALF};
+	GraphParams params;
+	uint32_t	k;
+
+	begin_group();
+	graph_params_init(&params);
+	params.max_degree = 32;
+	for (k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++)
+	{
+		GraphVectors v = make_data(kinds[k], 30000, 12);
+		GraphEdges	one = make_edges(v.n, 32);
+		GraphEdges	team = make_edges(v.n, 32);
+		uint32_t	entry;
+
+		processes = 1;
+		entry = build("one", &v, &params, &one);
+		for (processes = 2; processes <= 4; processes++)
+		{
+			uint32_t	same;
+
+			check(build("team", &v, &params, &team) == entry,
+				  "%s: another entry", kind_names[kinds[k]]);
+			same = count_same(&one, &team, v.n);
+			check(same >= v.n * 0.99, "%s: %u of %u nodes differ by %u",
+				  kind_names[kinds[k]], v.n - same, v.n, processes);
+		}
+		free_edges(&one, v.n);
+		free_edges(&team, v.n);
+		free((float *) v.data);
+	}
+	processes = 1;
+	end_group("teams make the graph of one process");
 }
 
 static void
@@ -602,8 +763,7 @@ test_determinism(void)
 	GraphEdges	b;
 	uint32_t	entry_a;
 	uint32_t	entry_b;
-	uint32_t	same = 0;
-	uint32_t	i;
+	uint32_t	same;
 
 	begin_group();
 	graph_params_init(&params);
@@ -613,21 +773,14 @@ test_determinism(void)
 	entry_a = build("first", &v, &params, &a);
 	entry_b = build("second", &v, &params, &b);
 	check(entry_a == entry_b, "entry %u and %u", entry_a, entry_b);
-	for (i = 0; i < v.n; i++)
-		same += a.degree[i] == b.degree[i] &&
-			memcmp(a.ids + i * 32, b.ids + i * 48,
-				   a.degree[i] * sizeof(uint32_t)) == 0;
+	same = count_same(&a, &b, v.n);
 	check(same == v.n, "%u of %u nodes differ", v.n - same, v.n);
 	params.seed++;
 	build("other seed", &v, &params, &b);
-	same = 0;
-	for (i = 0; i < v.n; i++)
-		same += a.degree[i] == b.degree[i] &&
-			memcmp(a.ids + i * 32, b.ids + i * 48,
-				   a.degree[i] * sizeof(uint32_t)) == 0;
+	same = count_same(&a, &b, v.n);
 	check(same < v.n, "the seed has no effect");
-	free_edges(&a);
-	free_edges(&b);
+	free_edges(&a, v.n);
+	free_edges(&b, v.n);
 	free((float *) v.data);
 	end_group("same data and seed, same graph");
 }
@@ -655,14 +808,14 @@ test_interrupted(void)
 		state.leave_at = total * k / 9;
 		if (setjmp(state.leave) == 0)
 		{
-			graph_build_layer(&v, &params, &host, &edges, &entry);
+			graph_build_layer(&v, &params, &one_host, &edges, &entry);
 			check(false, "interrupt did not come");
 		}
 		while (state.nblocks > 0)
 			free(state.blocks[--state.nblocks]);
 	}
 	build("after interrupts", &v, &params, &edges);
-	free_edges(&edges);
+	free_edges(&edges, v.n);
 	free((float *) v.data);
 	end_group("the host may leave at any interrupt");
 }
@@ -888,7 +1041,7 @@ test_reorder(void)
 	GraphVectors v = make_data(DATA_NORMAL, 5000, 12);
 	GraphParams params;
 	GraphEdges	edges;
-	uint32_t   *order = malloc(v.n * sizeof(uint32_t));
+	uint32_t   *order = team_share(v.n * sizeof(uint32_t));
 	uint32_t   *position = malloc(v.n * sizeof(uint32_t));
 	uint32_t	entry;
 	uint32_t	per_page;
@@ -905,7 +1058,9 @@ test_reorder(void)
 		uint32_t	mates = 0;
 
 		memset(position, 0xff, v.n * sizeof(uint32_t));
+		start_team(64);
 		graph_reorder(&v, &edges, entry, per_page, &host, order);
+		end_team("reorder");
 		for (i = 0; i < v.n; i++)
 		{
 			check(order[i] < v.n && position[order[i]] == GRAPH_NO_NODE,
@@ -921,12 +1076,11 @@ test_reorder(void)
 		check(per_page == 1 || mates > v.n, "%u edges within pages of %u",
 			  mates, per_page);
 	}
-	check(state.nblocks == 0, "%u blocks not released", state.nblocks);
 	free(position);
-	free(order);
-	free_edges(&edges);
+	team_unshare(order, v.n * sizeof(uint32_t));
+	free_edges(&edges, v.n);
 	free((float *) v.data);
-	end_group("order is a permutation with neighbours on a page");
+	end_team_group("order is a permutation with neighbours on a page");
 }
 
 static void
@@ -938,31 +1092,37 @@ test_central_row(void)
 	uint32_t	k;
 
 	begin_group();
-	memset(&state, 0, sizeof(state));
 	/* pairs on opposite sides of a point, one row near it */
 	for (i = 0; i < 1000; i += 2)
 		for (k = 0; k < 5; k++)
 			data[(i + 1) * v.stride + k] = 14.0f - data[i * v.stride + k];
 	for (k = 0; k < 5; k++)
 		data[776 * v.stride + k] = 7.01f;
+	start_team(4096);
 	i = graph_central_row(&v, &host);
 	check(i == 776, "central row %u", i);
+	end_team("central row");
 	free(data);
-	end_group("central row");
+	end_team_group("central row");
 }
 
 int
 main(void)
 {
 	simd_set_level(simd_best_level());
-	test_small();
-	test_search();
-	test_pools();
+	for (processes = 1; processes <= 3; processes++)
+	{
+		test_small();
+		test_search();
+		test_pools();
+		test_reorder();
+		test_central_row();
+	}
+	processes = 1;
+	test_teams_agree();
 	test_determinism();
 	test_interrupted();
 	test_select();
 	test_select_magnitudes();
-	test_reorder();
-	test_central_row();
 	return finish();
 }
