@@ -82,8 +82,7 @@ typedef enum SimdLevel
  *				46,340 (the root of 2^31) and no integer is -32,768, which
  *				holds for what quantize_i16 makes of up to 460,000 dimensions.
  *				Any alignment will do; rows that start at a multiple of 64
- *				bytes are faster (in AVX-512 by a fifth), that is, blocks
- *				aligned so, and lda and ldb multiples of 32.
+ *				bytes (lda and ldb multiples of 32) are a little faster.
  */
 #define I16_LENGTH			46000.0f
 #define I16_MOST			32767.0f

@@ -265,8 +265,8 @@ test_no_overread(const DistanceKernels *kernels, const float *a,
 				   dim * sizeof(int16_t));
 			memcpy(map[1] + page - dim * sizeof(int16_t), shorts,
 				   dim * sizeof(int16_t));
-			kernels->dot_tile_i16(dim, (int16_t *) (void *) (x + dim / 2), 0, 1,
-								  (int16_t *) (void *) (y + dim / 2), 0, 1,
+			kernels->dot_tile_i16(dim, (int16_t *) (void *) (x + dim / 2), dim, 1,
+								  (int16_t *) (void *) (y + dim / 2), dim, 1,
 								  out, 1);
 		}
 	}
@@ -507,7 +507,8 @@ check_quantized(int *failures, const DistanceKernels *kernels, uint32_t dim,
 	float		unit;
 	float		square;
 
-	row[width] = I16_CANARY;
+	for (uint32_t k = 0; k <= width; k++)
+		row[k] = I16_CANARY;
 	kernels->quantize_i16(dim, x, scale, origin, width, row, &got, &unit,
 						  &square);
 	for (uint32_t k = 0; k < dim; k++)
