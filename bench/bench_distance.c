@@ -9,7 +9,8 @@
  *
  * One query meets 64 rows in turn, which fit the L2 cache up to about 2,000
  * dimensions.  "many" is l2_squared_many per row, "tile" is dot_tile per pair
- * of a block of 64 by 64.  Each figure is the best of several runs.
+ * of a block of 64 by 64, "tile_i16" the same of 16-bit rows, and "quantize"
+ * makes one of these.  Each figure is the best of several runs.
  *
  *-------------------------------------------------------------------------
  */
@@ -31,14 +32,27 @@ typedef enum Kernel
 	K_L1,
 	K_NORM,
 	K_MANY,
-	K_TILE
+	K_TILE,
+	K_TILE_I16,
+	K_QUANTIZE
 } Kernel;
 
 static const char *const kernel_names[] = {
-	"l2_squared", "dot", "cosine", "l1", "norm", "many", "tile"
+	"l2_squared", "dot", "cosine", "l1", "norm", "many", "tile",
+	"tile_i16", "quantize"
 };
 
-#define NKERNELS	(K_TILE + 1)
+#define NKERNELS	(K_QUANTIZE + 1)
+
+/* Rows, and what becomes of them in 16 bits: width each, stride apart. */
+typedef struct BenchRows
+{
+	uint32_t	dim;
+	uint32_t	width;
+	uint32_t	stride;
+	float	   *rows;
+	int16_t    *shorts;
+} BenchRows;
 
 /* Results go here, so that no call is superfluous. */
 static volatile double sink;
@@ -54,10 +68,11 @@ now_ns(void)
 
 /* One pass over all rows; returns how many distances it computed. */
 static int
-pass(const DistanceKernels *kernels, Kernel kernel, uint32_t dim,
-	 const float *rows)
+pass(const DistanceKernels *kernels, Kernel kernel, const BenchRows *data)
 {
 	static float out[ROWS * ROWS];
+	uint32_t	dim = data->dim;
+	const float *rows = data->rows;
 	double		sum = 0;
 
 	if (kernel == K_MANY)
@@ -72,9 +87,19 @@ pass(const DistanceKernels *kernels, Kernel kernel, uint32_t dim,
 		sink = out[1];
 		return ROWS * ROWS;
 	}
+	if (kernel == K_TILE_I16)
+	{
+		kernels->dot_tile_i16(data->width, data->shorts, data->stride, ROWS,
+							  data->shorts, data->stride, ROWS, out, ROWS);
+		sink = out[1];
+		return ROWS * ROWS;
+	}
 	for (int i = 0; i < ROWS; i++)
 	{
 		const float *row = rows + (size_t) i * dim;
+		float		norm;
+		float		unit;
+		float		square;
 
 		switch (kernel)
 		{
@@ -90,8 +115,14 @@ pass(const DistanceKernels *kernels, Kernel kernel, uint32_t dim,
 			case K_L1:
 				sum += kernels->l1(dim, rows, row);
 				break;
-			default:
+			case K_NORM:
 				sum += kernels->norm(dim, row);
+				break;
+			default:
+				kernels->quantize_i16(dim, row, 1.0f, rows, data->width,
+									  data->shorts + (size_t) i * data->stride,
+									  &norm, &unit, &square);
+				sum += square;
 				break;
 		}
 	}
@@ -100,8 +131,8 @@ pass(const DistanceKernels *kernels, Kernel kernel, uint32_t dim,
 }
 
 static double
-ns_per_distance(const DistanceKernels *kernels, Kernel kernel, uint32_t dim,
-				const float *rows)
+ns_per_distance(const DistanceKernels *kernels, Kernel kernel,
+				const BenchRows *data)
 {
 	double		best = 1e30;
 
@@ -113,7 +144,7 @@ ns_per_distance(const DistanceKernels *kernels, Kernel kernel, uint32_t dim,
 
 		do
 		{
-			count += pass(kernels, kernel, dim, rows);
+			count += pass(kernels, kernel, data);
 			elapsed = now_ns() - start;
 		} while (elapsed < RUN_NS);
 		if (elapsed / count < best)
@@ -125,15 +156,22 @@ ns_per_distance(const DistanceKernels *kernels, Kernel kernel, uint32_t dim,
 static void
 bench_dim(uint32_t dim)
 {
-	float	   *rows = malloc((size_t) ROWS * dim * sizeof(float));
+	BenchRows	data;
 
-	if (rows == NULL)
+	data.dim = dim;
+	data.width = (dim + 15) & ~15U;
+	data.stride = (dim + 31) & ~31U;
+	data.rows = aligned_alloc(64, (size_t) ROWS * data.stride * sizeof(float));
+	data.shorts = aligned_alloc(64, (size_t) ROWS * data.stride * sizeof(int16_t));
+	if (data.rows == NULL || data.shorts == NULL)
 	{
 		fprintf(stderr, "out of memory\n");
 		exit(1);
 	}
 	for (size_t i = 0; i < (size_t) ROWS * dim; i++)
-		rows[i] = (float) rand() / (float) RAND_MAX - 0.5f;
+		data.rows[i] = (float) rand() / (float) RAND_MAX - 0.5f;
+	for (size_t i = 0; i < (size_t) ROWS * data.stride; i++)
+		data.shorts[i] = (int16_t) (rand() % 1000);
 
 	for (int level = 0; level < SIMD_NLEVELS; level++)
 	{
@@ -143,10 +181,11 @@ bench_dim(uint32_t dim)
 			continue;
 		printf("%5u  %-7s", (unsigned) dim, simd_level_name(kernels->level));
 		for (int k = 0; k < NKERNELS; k++)
-			printf(" %10.1f", ns_per_distance(kernels, (Kernel) k, dim, rows));
+			printf(" %10.1f", ns_per_distance(kernels, (Kernel) k, &data));
 		printf("\n");
 	}
-	free(rows);
+	free(data.rows);
+	free(data.shorts);
 }
 
 int

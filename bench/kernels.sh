@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 #
 # Prints what the kernels take, hot, at each SIMD level of this CPU:
-# nanoseconds of a distance, of the codes of 32 neighbours (block) or 16 (half),
-# of their estimates, of rotating and preparing a query, of encoding.
+# nanoseconds of a distance, of a pair in a tile of float or 16-bit rows, of
+# making a 16-bit row (quantize), of the codes of 32 neighbours (block) or 16
+# (half), of their estimates, of rotating and preparing a query, of encoding.
 #
 #	bench/kernels.sh [DIM...]
 #

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * avx512.c
- *	  The distance kernels for AVX-512 (F, BW, DQ, VL).
+ *	  The distance kernels for AVX-512 (F, BW, DQ, VL; one also with VNNI).
  *
  *-------------------------------------------------------------------------
  */
@@ -11,62 +11,86 @@
 
 #include <immintrin.h>
 
-#define KERNEL_PREFIX		avx512
-#define KERNEL_LEVEL		SIMD_AVX512
-#define KERNEL_TARGET \
+#include "kernel_macros.h"
+
+#define AVX512_TARGET \
 	__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")))
+#define AVX512_VNNI_TARGET \
+	__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni," \
+						  "avx2,fma")))
+
+#define KERNEL_LEVEL		SIMD_AVX512
 #define KERNEL_SUMS			4
 #define KERNEL_ROWS			4
 #define KERNEL_TILE_ROWS	6	/* 24 sums, 6 rows, a column */
+#define TILE_I16_ROWS		4	/* 16 sums fill one vector in the end */
 
 typedef __m512 Vec;
 
 #define VEC_LANES			16
 
-KERNEL_TARGET static inline Vec
+AVX512_TARGET static inline Vec
 vec_zero(void)
 {
 	return _mm512_setzero_ps();
 }
 
-KERNEL_TARGET static inline Vec
+AVX512_TARGET static inline Vec
 vec_load(const float *p)
 {
 	return _mm512_loadu_ps(p);
 }
 
-KERNEL_TARGET static inline Vec
+AVX512_TARGET static inline Vec
 vec_load_part(const float *p, uint32_t n)
 {
 	return _mm512_maskz_loadu_ps((__mmask16) ((1U << n) - 1), p);
 }
 
-KERNEL_TARGET static inline Vec
+AVX512_TARGET static inline Vec
+vec_set(float x)
+{
+	return _mm512_set1_ps(x);
+}
+
+AVX512_TARGET static inline Vec
 vec_add(Vec a, Vec b)
 {
 	return _mm512_add_ps(a, b);
 }
 
-KERNEL_TARGET static inline Vec
+AVX512_TARGET static inline Vec
 vec_sub(Vec a, Vec b)
 {
 	return _mm512_sub_ps(a, b);
 }
 
-KERNEL_TARGET static inline Vec
+AVX512_TARGET static inline Vec
+vec_mul(Vec a, Vec b)
+{
+	return _mm512_mul_ps(a, b);
+}
+
+AVX512_TARGET static inline Vec
+vec_max(Vec a, Vec b)
+{
+	return _mm512_max_ps(a, b);
+}
+
+AVX512_TARGET static inline Vec
 vec_abs(Vec a)
 {
 	return _mm512_abs_ps(a);
 }
 
-KERNEL_TARGET static inline Vec
+AVX512_TARGET static inline Vec
 vec_fma(Vec a, Vec b, Vec c)
 {
 	return _mm512_fmadd_ps(a, b, c);
 }
 
 /* Spelt out: the compilers' reduce intrinsics may differ in their order. */
-KERNEL_TARGET static inline float
+AVX512_TARGET static inline float
 vec_sum(Vec a)
 {
 	__m256		x = _mm256_add_ps(_mm512_castps512_ps256(a),
@@ -83,7 +107,7 @@ vec_sum(Vec a)
  * Halves, then quarters of the four vectors are added crosswise, until the
  * quarter j of x holds four partial sums of a[j].
  */
-KERNEL_TARGET static inline void
+AVX512_TARGET static inline void
 vec_sum4(const Vec *a, float *out)
 {
 	Vec			low = _mm512_add_ps(_mm512_shuffle_f32x4(a[0], a[1], 0x44),
@@ -106,7 +130,7 @@ typedef struct Wide
 	__m512d		high;
 } Wide;
 
-KERNEL_TARGET static inline Wide
+AVX512_TARGET static inline Wide
 wide_zero(void)
 {
 	Wide		w;
@@ -115,7 +139,7 @@ wide_zero(void)
 	return w;
 }
 
-KERNEL_TARGET static inline Wide
+AVX512_TARGET static inline Wide
 wide_add_squares(Wide w, Vec a)
 {
 	__m512d		low = _mm512_cvtps_pd(_mm512_castps512_ps256(a));
@@ -126,7 +150,7 @@ wide_add_squares(Wide w, Vec a)
 	return w;
 }
 
-KERNEL_TARGET static inline double
+AVX512_TARGET static inline double
 wide_sum(Wide w)
 {
 	__m512d		x = _mm512_add_pd(w.low, w.high);
@@ -138,6 +162,114 @@ wide_sum(Wide w)
 	return _mm_cvtsd_f64(_mm_add_sd(z, _mm_unpackhi_pd(z, z)));
 }
 
+AVX512_TARGET static inline float
+vec_most(Vec a)
+{
+	return _mm512_reduce_max_ps(a);
+}
+
+AVX512_TARGET static inline void
+vec_to_i16(Vec a, int16_t *p)
+{
+	_mm256_storeu_si256((__m256i *) (void *) p,
+						_mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(a)));
+}
+
+typedef __m512i Shorts;
+
+#define TILE_I16_LANES		32
+
+/* As __m512i, gcc would copy sums to and fro. */
+typedef __v16si Ints;
+
+AVX512_TARGET static inline Shorts
+shorts_load(const int16_t *p)
+{
+	return _mm512_loadu_si512(p);
+}
+
+AVX512_TARGET static inline Shorts
+shorts_load_half(const int16_t *p)
+{
+	return _mm512_maskz_loadu_epi16(0xffff, p);
+}
+
+AVX512_TARGET static inline Ints
+ints_zero(void)
+{
+	return (Ints) _mm512_setzero_si512();
+}
+
+AVX512_TARGET static inline int32_t
+ints_sum(Ints a)
+{
+	return _mm512_reduce_add_epi32((__m512i) a);
+}
+
+/*
+ * Each step adds halves (then quarters, eighths, single lanes) of the sums
+ * from two vectors, so that one vector holds what two did, in alternate
+ * places; the order of the steps is such that sum i ends in lane i.
+ */
+AVX512_TARGET static inline void
+ints_to_tile(const Ints *sum, float *out, size_t ldout)
+{
+	__m512i		x[8];
+	__m512i		other;
+	__m512		products;
+
+	kernel_for(i, 8)
+	{
+		__m512i		a = (__m512i) sum[i];
+		__m512i		b = (__m512i) sum[i + 8];
+
+		x[i] = _mm512_add_epi32(_mm512_mask_blend_epi64(0xf0, a, b),
+								_mm512_shuffle_i64x2(a, b, 0x4e));
+	}
+	kernel_for(i, 4)
+	{
+		other = _mm512_mask_blend_epi64(0x33, x[i], x[i + 4]);
+		x[i] = _mm512_add_epi32(_mm512_mask_blend_epi64(0xcc, x[i], x[i + 4]),
+								_mm512_shuffle_i64x2(other, other, 0xb1));
+	}
+	kernel_for(i, 2)
+		x[i] = _mm512_add_epi32(_mm512_mask_blend_epi64(0xaa, x[i], x[i + 2]),
+								_mm512_alignr_epi8(x[i + 2], x[i], 8));
+	other = _mm512_mask_blend_epi32(0x5555, x[0], x[1]);
+	x[0] = _mm512_add_epi32(_mm512_mask_blend_epi32(0xaaaa, x[0], x[1]),
+							_mm512_shuffle_epi32(other, _MM_PERM_CDAB));
+
+	products = _mm512_cvtepi32_ps(x[0]);
+	_mm_storeu_ps(out, _mm512_castps512_ps128(products));
+	_mm_storeu_ps(out + ldout, _mm512_extractf32x4_ps(products, 1));
+	_mm_storeu_ps(out + 2 * ldout, _mm512_extractf32x4_ps(products, 2));
+	_mm_storeu_ps(out + 3 * ldout, _mm512_extractf32x4_ps(products, 3));
+}
+
+AVX512_TARGET static inline Ints
+avx512_add_products(Ints sum, Shorts a, Shorts b)
+{
+	return sum + (Ints) _mm512_madd_epi16(a, b);
+}
+
+AVX512_VNNI_TARGET static inline Ints
+avx512_vnni_add_products(Ints sum, Shorts a, Shorts b)
+{
+	return (Ints) _mm512_dpwssd_epi32((__m512i) sum, a, b);
+}
+
+/* The tile with VNNI first: what remains defined is for all the others. */
+#define KERNEL_PREFIX		avx512_vnni
+#define KERNEL_TARGET		AVX512_VNNI_TARGET
+#include "tile_i16.h"
+#undef KERNEL_PREFIX
+#undef KERNEL_TARGET
+
+#define KERNEL_PREFIX		avx512
+#define KERNEL_TARGET		AVX512_TARGET
 #include "kernel_template.h"
+
+const DistanceKernels distance_avx512_vnni =
+KERNEL_ENTRIES(avx512_vnni_dot_tile_i16);
 
 #endif							/* SIMD_X86_64 */

@@ -157,5 +157,11 @@ distance_kernels(void)
 const DistanceKernels *
 distance_kernels_at(SimdLevel level)
 {
-	return simd_level_available(level) ? tables[level] : NULL;
+	if (!simd_level_available(level))
+		return NULL;
+#ifdef SIMD_X86_64
+	if (level == SIMD_AVX512 && simd_has_avx512_vnni())
+		return &distance_avx512_vnni;
+#endif
+	return tables[level];
 }

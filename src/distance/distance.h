@@ -3,7 +3,7 @@
  * distance.h
  *	  The contract of the distance kernels.
  *
- * A kernel is a pure function of two arrays of float32.  It allocates
+ * A kernel is a pure function of arrays of float32 or int16.  It allocates
  * nothing, raises nothing and accepts any alignment.  All levels answer the
  * same up to rounding; within one level the answer depends on the values and
  * on dim alone (never on the address), so the operator, the index and the
@@ -60,7 +60,34 @@ typedef enum SimdLevel
  *				It may round differently from dot, but a pair's product
  *				depends on dim and the two rows alone, not on their place in
  *				the blocks, and is symmetric.
+ *
+ * and over int16, for distances that need not be exact:
+ *
+ * quantize_i16	turns a row of dim floats into width integers, with
+ *				v = x * scale - origin (a scale that is a power of two; dim
+ *				floats, or NULL for none):
+ *				out[k] = v[k] / unit, rounded to nearest even, 0 from dim on.
+ *				The unit is the least with which the integers are at most
+ *				I16_MOST and the row about I16_LENGTH long, 0 for a row of
+ *				zeros.  norm is the square of the length of v; where that is
+ *				below I16_LEAST_NORM, v counts as zero.  square is that of
+ *				out, (float) n * (unit * unit), n the sum of the squares of
+ *				the integers.  Values are finite and of magnitudes up to about
+ *				one after scaling, width is a multiple of 16 not below dim.
+ * dot_tile_i16	like dot_tile, for rows of width int16s (lda and ldb in int16s):
+ *				each product is the exact sum of the products of integers,
+ *				then converted to float.  So all levels give the same bits,
+ *				and square_a + square_b - 2 * (product * (unit_a * unit_b)) is
+ *				0 for equal rows with equal units.  No row is longer than
+ *				46,340 (the root of 2^31) and no integer is -32,768, which
+ *				holds for what quantize_i16 makes of up to 460,000 dimensions.
+ *				Any alignment will do; rows that start at a multiple of 64
+ *				bytes (lda and ldb multiples of 32) are a little faster.
  */
+#define I16_LENGTH			46000.0f
+#define I16_MOST			32767.0f
+#define I16_LEAST_NORM		1e-30f
+
 typedef struct DistanceKernels
 {
 	SimdLevel	level;
@@ -76,6 +103,14 @@ typedef struct DistanceKernels
 							 const float *a, size_t lda, uint32_t na,
 							 const float *b, size_t ldb, uint32_t nb,
 							 float *out, size_t ldout);
+	void		(*dot_tile_i16) (uint32_t width,
+								 const int16_t *a, size_t lda, uint32_t na,
+								 const int16_t *b, size_t ldb, uint32_t nb,
+								 float *out, size_t ldout);
+	void		(*quantize_i16) (uint32_t dim, const float *x, float scale,
+								 const float *origin, uint32_t width,
+								 int16_t *out, float *norm, float *unit,
+								 float *square);
 } DistanceKernels;
 
 /* The active table.  Never NULL: scalar before simd_set_level is called. */
@@ -90,7 +125,7 @@ extern SimdLevel simd_best_level(void);
 /* True if this CPU runs the level. */
 extern bool simd_level_available(SimdLevel level);
 
-/* True if the CPU has AVX-512 VNNI (code/ chooses a kernel by it). */
+/* True if the CPU has AVX-512 VNNI (a choice within the level AVX-512). */
 extern bool simd_has_avx512_vnni(void);
 
 /* "scalar", "neon", "avx2", "avx512". */
@@ -111,6 +146,7 @@ extern const DistanceKernels distance_scalar;
 #ifdef SIMD_X86_64
 extern const DistanceKernels distance_avx2;
 extern const DistanceKernels distance_avx512;
+extern const DistanceKernels distance_avx512_vnni;
 #endif
 #ifdef SIMD_AARCH64
 extern const DistanceKernels distance_neon;

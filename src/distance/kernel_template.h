@@ -20,11 +20,18 @@
  *	vec_load(p)			any alignment
  *	vec_load_part(p, n)	the first n < VEC_LANES, zeros in the other lanes; it
  *						touches no memory behind them
- *	vec_add(a, b), vec_sub(a, b), vec_abs(a)
+ *	vec_set(x)			x in all lanes
+ *	vec_add(a, b), vec_sub(a, b), vec_mul(a, b), vec_max(a, b), vec_abs(a)
  *	vec_fma(a, b, c)	a * b + c
  *	vec_sum(a)			sum over the lanes
  *	vec_sum4(a, out)	out[j] = sum over the lanes of a[j], j < 4, all four
  *						in the same order
+ *	vec_most(a)			the largest lane
+ *	vec_to_i16(a, p)	VEC_LANES int16s, each the nearest (even) to a lane of
+ *						magnitude below 32767.5
+ *
+ *	ints_sum(a)			sum over the lanes; the rest about integers is told in
+ *						tile_i16.h
  *
  *	Wide				partial sums in double, of some lanes each
  *	wide_zero()
@@ -44,26 +51,10 @@
 #include <math.h>
 #include <string.h>
 
-#define KERNEL_JOIN_(a, b)	a##_##b
-#define KERNEL_JOIN(a, b)	KERNEL_JOIN_(a, b)
-#define KERNEL(name)		KERNEL_JOIN(KERNEL_PREFIX, name)
-#define KERNEL_TABLE		KERNEL_JOIN(distance, KERNEL_PREFIX)
-#define KERNEL_INLINE		KERNEL_TARGET static inline __attribute__((always_inline))
+#include "kernel_macros.h"
+#include "tile_i16.h"
 
 #define KERNEL_BLOCK		(KERNEL_SUMS * VEC_LANES)
-
-/*
- * A loop with constant bounds, to be unrolled.  clang does so by itself, gcc
- * does not at -O2.
- */
-#ifdef __clang__
-#define KERNEL_UNROLL
-#else
-#define KERNEL_UNROLL		_Pragma("GCC unroll 16")
-#endif
-#define kernel_for(i, n) \
-	KERNEL_UNROLL \
-	for (uint32_t i = 0; i < (n); i++)
 
 /* What is summed up over the coordinates. */
 typedef enum KernelTerm
@@ -352,13 +343,139 @@ KERNEL(dot_tile) (uint32_t dim, const float *a, size_t lda, uint32_t na,
 	}
 }
 
-const DistanceKernels KERNEL_TABLE = {
-	.level = KERNEL_LEVEL,
-	.l2_squared = KERNEL(l2_squared),
-	.dot = KERNEL(dot),
-	.cosine = KERNEL(cosine),
-	.l1 = KERNEL(l1),
-	.norm = KERNEL(norm),
-	.l2_squared_many = KERNEL(l2_squared_many),
-	.dot_tile = KERNEL(dot_tile)
-};
+/*
+ * A row that is to become integers, relative to the origin: VEC_LANES of its
+ * coordinates, of which the first "left" exist.
+ */
+KERNEL_INLINE Vec
+KERNEL(load_shifted) (const float *x, Vec scale, const float *origin,
+					  uint32_t left)
+{
+	Vec			v = vec_mul(KERNEL(load_left) (x, left), scale);
+
+	return origin ? vec_sub(v, KERNEL(load_left) (origin, left)) : v;
+}
+
+/* The square of the length of such a row, and its largest coordinate. */
+KERNEL_INLINE float
+KERNEL(measure_shifted) (uint32_t dim, const float *x, Vec scale,
+						 const float *origin, float *most)
+{
+	Vec			sum[KERNEL_SUMS];
+	Vec			largest[KERNEL_SUMS];
+	uint32_t	i = 0;
+
+	kernel_for(u, KERNEL_SUMS)
+		sum[u] = largest[u] = vec_zero();
+
+	for (; dim - i >= KERNEL_BLOCK; i += KERNEL_BLOCK)
+	{
+		kernel_for(u, KERNEL_SUMS)
+		{
+			uint32_t	at = i + u * VEC_LANES;
+			Vec			v = KERNEL(load_shifted) (x + at, scale,
+												  origin ? origin + at : NULL,
+												  VEC_LANES);
+
+			sum[u] = vec_fma(v, v, sum[u]);
+			largest[u] = vec_max(largest[u], vec_abs(v));
+		}
+	}
+
+	kernel_for(u, KERNEL_SUMS)
+	{
+		Vec			v;
+
+		if (i >= dim)
+			break;
+		v = KERNEL(load_shifted) (x + i, scale, origin ? origin + i : NULL,
+								  dim - i);
+		sum[u] = vec_fma(v, v, sum[u]);
+		largest[u] = vec_max(largest[u], vec_abs(v));
+		i += VEC_LANES;
+	}
+
+	kernel_for(u, KERNEL_SUMS - 1)
+		largest[0] = vec_max(largest[0], largest[u + 1]);
+	*most = vec_most(largest[0]);
+	return KERNEL(total) (sum);
+}
+
+/* The exact square of the length of an integer row. */
+KERNEL_INLINE int32_t
+KERNEL(square_i16) (uint32_t width, const int16_t *row)
+{
+	Ints		sum = ints_zero();
+	uint32_t	i = 0;
+
+	for (; width - i >= TILE_I16_LANES; i += TILE_I16_LANES)
+	{
+		Shorts		x = shorts_load(row + i);
+
+		sum = KERNEL(add_products) (sum, x, x);
+	}
+#if TILE_I16_LANES > 16
+	if (i < width)
+	{
+		Shorts		x = shorts_load_half(row + i);
+
+		sum = KERNEL(add_products) (sum, x, x);
+	}
+#endif
+	return ints_sum(sum);
+}
+
+KERNEL_TARGET static void
+KERNEL(quantize_i16) (uint32_t dim, const float *x, float scale,
+					  const float *origin, uint32_t width, int16_t *out,
+					  float *norm, float *unit, float *square)
+{
+	Vec			factor = vec_set(scale);
+	Vec			multiplier;
+	float		most;
+	float		f;
+	uint32_t	i;
+
+	*norm = KERNEL(measure_shifted) (dim, x, factor, origin, &most);
+	if (!(*norm >= I16_LEAST_NORM))
+	{
+		memset(out, 0, width * sizeof(int16_t));
+		*unit = 0;
+		*square = 0;
+		return;
+	}
+
+	f = I16_LENGTH / sqrtf(*norm);
+	if (f * most > I16_MOST)
+		f = I16_MOST / most;
+	multiplier = vec_set(f);
+	for (i = 0; i < dim; i += VEC_LANES)
+	{
+		Vec			v = KERNEL(load_shifted) (x + i, factor,
+											  origin ? origin + i : NULL,
+											  dim - i);
+
+		vec_to_i16(vec_mul(v, multiplier), out + i);
+	}
+	if (i < width)
+		memset(out + i, 0, (width - i) * sizeof(int16_t));
+	*unit = 1 / f;
+	*square = (float) KERNEL(square_i16) (width, out) * (*unit * *unit);
+}
+
+/* The table of these kernels, with the given tile for 16-bit rows. */
+#define KERNEL_ENTRIES(tile_i16) \
+	{ \
+		.level = KERNEL_LEVEL, \
+		.l2_squared = KERNEL(l2_squared), \
+		.dot = KERNEL(dot), \
+		.cosine = KERNEL(cosine), \
+		.l1 = KERNEL(l1), \
+		.norm = KERNEL(norm), \
+		.l2_squared_many = KERNEL(l2_squared_many), \
+		.dot_tile = KERNEL(dot_tile), \
+		.dot_tile_i16 = tile_i16, \
+		.quantize_i16 = KERNEL(quantize_i16) \
+	}
+
+const DistanceKernels KERNEL_TABLE = KERNEL_ENTRIES(KERNEL(dot_tile_i16));

@@ -20,6 +20,7 @@
 #define KERNEL_SUMS			4
 #define KERNEL_ROWS			1
 #define KERNEL_TILE_ROWS	2	/* 8 sums, 2 rows, a column */
+#define TILE_I16_ROWS		2
 
 #define VEC_LANES			4
 
@@ -59,6 +60,14 @@ vec_load(const float *p)
 }
 
 static inline Vec
+vec_set(float x)
+{
+	Vec			result = {{x, x, x, x}};
+
+	return result;
+}
+
+static inline Vec
 vec_add(Vec a, Vec b)
 {
 	for (int i = 0; i < VEC_LANES; i++)
@@ -71,6 +80,22 @@ vec_sub(Vec a, Vec b)
 {
 	for (int i = 0; i < VEC_LANES; i++)
 		a.lane[i] -= b.lane[i];
+	return a;
+}
+
+static inline Vec
+vec_mul(Vec a, Vec b)
+{
+	for (int i = 0; i < VEC_LANES; i++)
+		a.lane[i] *= b.lane[i];
+	return a;
+}
+
+static inline Vec
+vec_max(Vec a, Vec b)
+{
+	for (int i = 0; i < VEC_LANES; i++)
+		a.lane[i] = a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i];
 	return a;
 }
 
@@ -139,6 +164,87 @@ static inline double
 wide_sum(Wide w)
 {
 	return w.lane[0] + w.lane[1];
+}
+
+static inline float
+vec_most(Vec a)
+{
+	float		most = a.lane[0];
+
+	for (int i = 1; i < VEC_LANES; i++)
+		most = most > a.lane[i] ? most : a.lane[i];
+	return most;
+}
+
+/*
+ * 3 * 2^22 moves the places behind the point out of the mantissa, rounded to
+ * nearest even as every addition is; below them is the integer.
+ */
+static inline void
+vec_to_i16(Vec a, int16_t *p)
+{
+	for (int i = 0; i < VEC_LANES; i++)
+	{
+		float		moved = a.lane[i] + 12582912.0f;
+		uint32_t	bits;
+
+		memcpy(&bits, &moved, sizeof(bits));
+		p[i] = (int16_t) (int32_t) (bits - 0x4b400000);
+	}
+}
+
+#define TILE_I16_LANES		8
+
+typedef struct Shorts
+{
+	int16_t		lane[TILE_I16_LANES];
+} Shorts;
+
+typedef struct Ints
+{
+	int32_t		lane[TILE_I16_LANES];
+} Ints;
+
+static inline Shorts
+shorts_load(const int16_t *p)
+{
+	Shorts		result;
+
+	memcpy(&result, p, sizeof(result));
+	return result;
+}
+
+static inline Ints
+ints_zero(void)
+{
+	Ints		result = {{0, 0, 0, 0, 0, 0, 0, 0}};
+
+	return result;
+}
+
+static inline int32_t
+ints_sum(Ints a)
+{
+	int32_t		sum = 0;
+
+	for (int i = 0; i < TILE_I16_LANES; i++)
+		sum += a.lane[i];
+	return sum;
+}
+
+static inline void
+ints_to_tile(const Ints *sum, float *out, size_t ldout)
+{
+	for (int i = 0; i < TILE_I16_ROWS * 4; i++)
+		out[(size_t) (i / 4) * ldout + i % 4] = (float) ints_sum(sum[i]);
+}
+
+static inline Ints
+scalar_add_products(Ints sum, Shorts a, Shorts b)
+{
+	for (int i = 0; i < TILE_I16_LANES; i++)
+		sum.lane[i] += a.lane[i] * b.lane[i];
+	return sum;
 }
 
 #include "kernel_template.h"

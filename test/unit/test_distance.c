@@ -22,6 +22,9 @@
 #define MAX_OFFSET		64		/* bytes */
 #define CANARIES		16		/* NaNs in front of and behind a vector */
 #define TILE_MAX		13
+#define I16_MAX_WIDTH	((MAX_DIM + 15) / 16 * 16)
+#define I16_LIMIT		46340	/* the root of 2^31 */
+#define I16_CANARY		12345	/* behind an integer row */
 
 /* A vector at any address, with NaNs around it. */
 typedef struct Placed
@@ -215,6 +218,7 @@ test_no_overread(const DistanceKernels *kernels, const float *a,
 	unsigned char *map[2];
 	int			failures = 0;
 	float		out[TILE_MAX * TILE_MAX];
+	int16_t		shorts[SMALL_DIMS + 14];
 
 	for (int i = 0; i < 2; i++)
 	{
@@ -252,6 +256,19 @@ test_no_overread(const DistanceKernels *kernels, const float *a,
 				 first.value[0]);
 		kernels->dot_tile(dim, x - (rows - 1) * dim, dim, rows,
 						  y - (rows - 1) * dim, dim, rows, out, TILE_MAX);
+
+		kernels->quantize_i16(dim, x, 1.0f, y, SMALL_DIMS + 14, shorts,
+							  &out[0], &out[1], &out[2]);
+		if (dim % 16 == 0)
+		{
+			memcpy(map[0] + page - dim * sizeof(int16_t), shorts,
+				   dim * sizeof(int16_t));
+			memcpy(map[1] + page - dim * sizeof(int16_t), shorts,
+				   dim * sizeof(int16_t));
+			kernels->dot_tile_i16(dim, (int16_t *) (void *) (x + dim / 2), dim, 1,
+								  (int16_t *) (void *) (y + dim / 2), dim, 1,
+								  out, 1);
+		}
 	}
 	for (int i = 0; i < 2; i++)
 		munmap(map[i], 2 * page);
@@ -352,6 +369,297 @@ test_tile(const DistanceKernels *kernels, const float *a, const float *b)
 		}
 	}
 	report_level(failures, kernels, "dot_tile");
+}
+
+/*
+ * Rows at the limits of dot_tile_i16: of five kinds, of both signs, random
+ * ones besides.
+ */
+static void
+fill_i16(int16_t *row, uint32_t width, uint32_t kind)
+{
+	double		sign = kind % 2 ? -1 : 1;
+	double		equal = floor(I16_LIMIT / sqrt(width));
+	double		length = 0;
+	float		values[I16_MAX_WIDTH];
+
+	if (equal > INT16_MAX)
+		equal = INT16_MAX;
+	fill(values, width);
+	for (uint32_t k = 0; k < width; k++)
+		length += (double) values[k] * (double) values[k];
+	length = sqrt(length);
+	for (uint32_t k = 0; k < width; k++)
+	{
+		double		value = 0;
+
+		switch (kind / 2)
+		{
+			case 0:
+				value = k == 0 ? INT16_MAX : 0;
+				break;
+			case 1:
+				value = k == width - 1 ? INT16_MAX : k == 5 ? INT16_MAX - 1 : 0;
+				break;
+			case 2:
+				value = equal;
+				break;
+			case 3:
+				value = k % 2 ? equal : -equal;
+				break;
+			case 4:
+				break;
+			default:
+				value = trunc(values[k] / length * I16_LIMIT);
+				break;
+		}
+		if (value > INT16_MAX)
+			value = INT16_MAX;
+		if (value < -INT16_MAX)
+			value = -INT16_MAX;
+		row[k] = (int16_t) (sign * value);
+	}
+}
+
+static int64_t
+product_i16(uint32_t width, const int16_t *a, const int16_t *b)
+{
+	int64_t		sum = 0;
+
+	for (uint32_t k = 0; k < width; k++)
+		sum += (int64_t) a[k] * b[k];
+	return sum;
+}
+
+/*
+ * Integer tiles of all shapes have the bits of the reference, so those of all
+ * levels are the same; rows at any address, nothing written outside.
+ */
+static void
+test_tile_i16(const DistanceKernels *kernels, const char *name)
+{
+	static const uint32_t widths[] = {16, 32, 48, 64, 80, 112, 128, 784, 960};
+	static int16_t a[(TILE_MAX + 1) * 1024];
+	static int16_t b[(TILE_MAX + 1) * 1024];
+	static float wanted[TILE_MAX][TILE_MAX];
+	int			failures = 0;
+	float		out[TILE_MAX + 1][TILE_MAX + 3];
+
+	for (size_t w = 0; w < 2 * sizeof(widths) / sizeof(widths[0]); w++)
+	{
+		uint32_t	width = widths[w / 2];
+		size_t		shift = w % 2;
+		size_t		lda = width + shift;
+		size_t		ldb = width + 32 - shift;
+
+		for (uint32_t i = 0; i < TILE_MAX; i++)
+		{
+			fill_i16(a + shift + i * lda, width, i);
+			fill_i16(b + i * ldb, width, (i + 4) % TILE_MAX);
+		}
+		for (uint32_t i = 0; i < TILE_MAX; i++)
+			for (uint32_t j = 0; j < TILE_MAX; j++)
+			{
+				int64_t		product = product_i16(width, a + shift + i * lda,
+												  b + j * ldb);
+
+				if (product > INT32_MAX || product < -INT32_MAX)
+					fail(&failures, "rows above the limit", width,
+						 (double) product, INT32_MAX);
+				wanted[i][j] = (float) product;
+			}
+		for (uint32_t shape = 0; shape < TILE_MAX * TILE_MAX; shape++)
+		{
+			uint32_t	na = shape / TILE_MAX + 1;
+			uint32_t	nb = shape % TILE_MAX + 1;
+
+			for (uint32_t i = 0; i <= TILE_MAX; i++)
+				for (uint32_t j = 0; j < TILE_MAX + 3; j++)
+					out[i][j] = 1e19f;
+			kernels->dot_tile_i16(width, a + shift, lda, na, b, ldb, nb,
+								  out[0], TILE_MAX + 3);
+			for (uint32_t i = 0; i <= TILE_MAX; i++)
+				for (uint32_t j = 0; j < TILE_MAX + 3; j++)
+				{
+					float		value = i < na && j < nb ? wanted[i][j] : 1e19f;
+
+					if (float_bits(out[i][j]) != float_bits(value))
+						fail(&failures, "dot_tile_i16", width, out[i][j],
+							 value);
+				}
+		}
+	}
+	report(failures, name, "dot_tile_i16 has the bits of exact sums");
+}
+
+/* What quantize_i16 says of a row, against the same in double. */
+static void
+check_quantized(int *failures, const DistanceKernels *kernels, uint32_t dim,
+				const float *x, float scale, const float *origin)
+{
+	static int16_t row[I16_MAX_WIDTH + 33];
+	uint32_t	width = (dim + 15) / 16 * 16 + dim % 3 * 16;
+	double		norm = 0;
+	double		most = 0;
+	double		length;
+	double		wanted;
+	float		got;
+	float		unit;
+	float		square;
+
+	for (uint32_t k = 0; k <= width; k++)
+		row[k] = I16_CANARY;
+	kernels->quantize_i16(dim, x, scale, origin, width, row, &got, &unit,
+						  &square);
+	for (uint32_t k = 0; k < dim; k++)
+	{
+		float		v = x[k] * scale - (origin ? origin[k] : 0);
+
+		norm += (double) v * (double) v;
+		most = fmax(most, fabs(v));
+	}
+	if (!(fabs(got - norm) <= ldexp(norm, -24) * (dim / 16.0 + 16) + 1e-40))
+		fail(failures, "norm", dim, got, norm);
+
+	/* the least unit that keeps both limits */
+	wanted = fmax(sqrt(norm) / I16_LENGTH, most / I16_MOST);
+	if (norm < I16_LEAST_NORM)
+		wanted = 0;
+	if (!(fabs(unit - wanted) <= 1e-5 * wanted))
+		fail(failures, "unit", dim, unit, wanted);
+
+	for (uint32_t k = 0; k < width; k++)
+	{
+		float		v = 0;
+
+		if (k < dim)
+			v = x[k] * scale - (origin ? origin[k] : 0);
+		if (wanted == 0 || k >= dim)
+			expect(failures, "zero", dim, row[k], 0);
+		else if (!(fabs(row[k] - v / (double) unit) <= 0.505) ||
+				 row[k] < -I16_MOST)
+			fail(failures, "coordinate", dim, row[k], v / unit);
+	}
+	length = sqrt((double) product_i16(width, row, row));
+	if (length > I16_LIMIT)
+		fail(failures, "length", dim, length, I16_LIMIT);
+	if (row[width] != I16_CANARY)
+		fail(failures, "written behind the row", dim, row[width], I16_CANARY);
+
+	kernels->dot_tile_i16(width, row, 0, 1, row, 0, 1, &got, 1);
+	expect(failures, "square", dim, square, got * (unit * unit));
+}
+
+static void
+test_quantize(const DistanceKernels *kernels, const float *a, const float *b)
+{
+	static const float ties[] = {32767, 0.5f, 1.5f, 2.5f, -0.5f, -2.5f, 3, -7};
+	static const int16_t even[] = {32767, 0, 2, 2, 0, -2, 3, -7};
+	static float x[MAX_DIM];
+	static float origin[MAX_DIM];
+	const float scale = 1.0f / 1024;
+	const float step = 1.0f / 32768;
+	int16_t		row[16];
+	float		values[3];
+	int			failures = 0;
+
+	for (size_t d = 0; d < NDIMS; d++)
+	{
+		uint32_t	dim = nth_dim(d);
+
+		/* random, then one coordinate that dominates, then all equal */
+		check_quantized(&failures, kernels, dim, a, 1, NULL);
+		check_quantized(&failures, kernels, dim, a + 1, 0.25f, b);
+		for (float small = 1; small > 1e-20f; small *= 0.0625f)
+		{
+			for (uint32_t i = 0; i < dim; i++)
+				x[i] = small * a[i];
+			check_quantized(&failures, kernels, dim, x, 1, NULL);
+			x[dim / 2] = -1;
+			check_quantized(&failures, kernels, dim, x, 1, NULL);
+			for (uint32_t i = 0; i < dim; i++)
+				x[i] = -small;
+			check_quantized(&failures, kernels, dim, x, 1, NULL);
+		}
+		for (uint32_t i = 0; i < dim; i++)
+			x[i] = i % 7 == 3 ? -1000 : 1000;
+		check_quantized(&failures, kernels, dim, x, scale, NULL);
+		for (uint32_t i = 0; i < dim; i++)
+			origin[i] = x[i] * scale;
+		check_quantized(&failures, kernels, dim, x, scale, origin);
+		memset(x, 0, sizeof(x));
+		check_quantized(&failures, kernels, dim, x, 1, NULL);
+	}
+
+	for (int i = 0; i < 8; i++)
+		x[i] = ties[i];
+	kernels->quantize_i16(8, x, step, NULL, 16, row, &values[0],
+						  &values[1], &values[2]);
+	expect(&failures, "unit of ties", 8, values[1], step);
+	for (uint32_t i = 0; i < 8; i++)
+		expect(&failures, "nearest even", i, row[i], even[i]);
+	report_level(failures, kernels, "quantize_i16");
+}
+
+/*
+ * Distances between quantized rows.  A coordinate is wrong by at most half a
+ * unit, evenly spread, so the square of a distance d by about 2 d times the
+ * root of the sum of both units' squares / 12; it must stay within eight times
+ * that and the rounding of the floats, and be 0 for equal rows.
+ */
+static void
+test_quantized_distance(const DistanceKernels *kernels, const float *a,
+						const float *b)
+{
+	static const uint32_t dims[] = {16, 20, 100, 128, 784, 960};
+	static float rows[TILE_MAX][960];
+	static int16_t shorts[TILE_MAX][960];
+	float		norm;
+	float		unit[TILE_MAX];
+	float		square[TILE_MAX];
+	float		out[TILE_MAX][TILE_MAX];
+	int			failures = 0;
+
+	for (size_t d = 0; d < sizeof(dims) / sizeof(dims[0]); d++)
+	{
+		uint32_t	dim = dims[d];
+		uint32_t	width = (dim + 15) / 16 * 16;
+
+		/* around b, further and further away, and the last two equal */
+		for (uint32_t i = 0; i < TILE_MAX; i++)
+		{
+			for (uint32_t k = 0; k < dim; k++)
+				rows[i][k] = b[k] + a[(i < TILE_MAX - 1 ? i : i - 1) * 500 + k] *
+					(i < 6 ? 0.001f : 0.3f);
+			kernels->quantize_i16(dim, rows[i], 1, b, width, shorts[i], &norm,
+								  &unit[i], &square[i]);
+		}
+		kernels->dot_tile_i16(width, shorts[0], 960, TILE_MAX, shorts[0], 960,
+							  TILE_MAX, out[0], TILE_MAX);
+		for (uint32_t i = 0; i < TILE_MAX; i++)
+			for (uint32_t j = 0; j < TILE_MAX; j++)
+			{
+				float		got = (square[i] + square[j]) -
+				2 * (out[i][j] * (unit[i] * unit[j]));
+				Results		tolerance;
+				double		wanted = reference(dim, rows[i], rows[j],
+											   &tolerance).value[0];
+				double		units = (double) unit[i] * unit[i] +
+				(double) unit[j] * unit[j];
+				double		error = 8 * 2 * sqrt(wanted * units / 12) +
+				dim * units / 12 +
+				ldexp(square[i] + square[j], -22);
+
+				if (wanted == 0)
+					expect(&failures, "distance of equal rows", dim, got, 0);
+				else if (!(fabs(got - wanted) <= error))
+					fail(&failures, "distance", dim, got, wanted);
+				if (wanted > 0.25f * (square[i] + square[j]) &&
+					!(fabs(got - wanted) <= 2e-4 * wanted))
+					fail(&failures, "distance in proportion", dim, got, wanted);
+			}
+	}
+	report_level(failures, kernels, "distances between quantized rows");
 }
 
 static void
@@ -526,8 +834,15 @@ main(void)
 		test_no_overread(kernels, a, b);
 		test_many(kernels, a, b);
 		test_tile(kernels, a, b);
+		test_tile_i16(kernels, simd_level_name(kernels->level));
+		test_quantize(kernels, a, b);
+		test_quantized_distance(kernels, a, b);
 		test_cosine_edges(kernels, a);
 		test_range(kernels);
 	}
+#ifdef SIMD_X86_64
+	if (simd_has_avx512_vnni())
+		test_tile_i16(&distance_avx512, "avx512 without VNNI");
+#endif
 	return finish();
 }
