@@ -19,7 +19,7 @@
 phases=("loading tuples" 2 "rotating" 1 "finding neighbors" 36 "selecting edges" 10
 	"adding reverse edges" 27 "connecting" 1 "ordering" 3 "writing" 13
 	"checking that nodes are found" 5 "calibrating" 5 "logging" 2)
-cells=25
+cells=20
 
 # One row, whether anything is built or not.  A phase without a total of its
 # own may still show that of an earlier one; only the load counts blocks.
@@ -72,16 +72,16 @@ show()
 	most=$((share > most ? share : most))
 	elapsed=$(((${EPOCHREALTIME/[.,]/} - from) / 1000))
 	if [ $most -ge 20 ] && [ $elapsed -ge 500 ]; then
-		left=", $(duration $((elapsed * (1000 - most) / most / 1000 + 1))) left"
+		left="$(duration $((elapsed * (1000 - most) / most / 1000 + 1))) left"
 	fi
 	if [ -t 1 ]; then
 		[ "$3" = 0 ] || phase="$phase $4 of $5"
 		printf -v bar '%*s' $((most * cells / 1000)) ''
-		bar=$(printf '[%-*s] %3d%%  %s%s' $cells "${bar// /#}" $((most / 10)) "$phase" "$left")
+		bar=$(printf '[%-*s] %3d%%  %s%s' $cells "${bar// /#}" $((most / 10)) "${left:+$left  }" "$phase")
 		printf '\r  %s\e[K' "${bar:0:$((${COLUMNS:-80} - 4))}"
 	elif [ "$phase" != "$shown" ] && [ "$number" -ge "$furthest" ]; then
 		printf '  %4d.%d s  %3d%%  %s%s\n' $((elapsed / 1000)) $((elapsed / 100 % 10)) \
-			$((most / 10)) "$phase" "$left"
+			$((most / 10)) "$phase" "${left:+, $left}"
 		shown=$phase furthest=$number
 	fi
 }
