@@ -18,14 +18,15 @@ from compare_engines import (BUILD_SETTINGS, CPUS, ENGINES, SEARCH_SETTINGS,
                              SqlEngine, Unavailable, descartes)
 from compare_report import (HIGH, TARGETS, at_default, at_recall,
                             check_targets, ratios, report, settings)
-from compare_sweep import COARSE, choose_widths, that_matter
+from compare_sweep import COARSE, choose_widths, mark_those_that_matter
 from datasets import Dataset, find_files
 from measure import Results, parse, parser, say, stage
 
 # A timed pass is over all queries where that takes no longer than --seconds,
-# else over as many as that takes, but no fewer than these; single queries,
-# for the percentiles
-LEAST_TIMED, LEAST_PROBED = 200, 400
+# else over as many as that takes, but no fewer than these; those of the plot
+# alone take a third of it; single queries, for the percentiles
+LEAST_TIMED, LEAST_PLOTTED, LEAST_PROBED = 200, 100, 400
+PLOTTED_SHARE = 1 / 3
 
 def sweep(engine, dataset, coarse):
     """The engine's points, not timed yet."""
@@ -36,7 +37,7 @@ def sweep(engine, dataset, coarse):
             started = perf_counter()
             ids = engine.find(width)
             found[width] = {
-                "width": width, "rounds": [],
+                "width": width, "rounds": [], "matters": False,
                 "expected": (perf_counter() - started) * CPUS / len(ids)}
             found[width]["recall"] = dataset.recall(ids)
         return found[width]["recall"]
@@ -47,20 +48,26 @@ def sweep(engine, dataset, coarse):
     if engine.default_width is not None:
         recall_at(engine.default_width)
         points.insert(0, {**found[engine.default_width], "default": True})
+    mark_those_that_matter(points)
     return points
 
 
 def some_queries(engine, expected, seconds, least):
-    """How many queries a pass is over, if one takes so many seconds.  Always
-    the first: Dataset has them in an order of which any beginning will do."""
-    return min(engine.queries, max(ceil(seconds / expected), least))
+    """How many queries a pass is over, if one takes so many seconds; if it
+    would be nearly all, all.  Always the first: Dataset has them in an order
+    of which any beginning will do."""
+    some = max(ceil(seconds / expected), least)
+    return some if some < 0.8 * engine.queries else engine.queries
 
 
 def time_point(engine, point, seconds):
     """Times it once more, always over the same queries; the best counts."""
-    if not point["rounds"]:
-        point["queries"] = some_queries(engine, point.pop("expected"), seconds,
-                                        LEAST_TIMED)
+    least = LEAST_TIMED
+    if not point["matters"]:
+        seconds, least = seconds * PLOTTED_SHARE, LEAST_PLOTTED
+    if seconds != point.get("seconds"):     # the first time, or it matters now
+        point.update(seconds=seconds, rounds=[], queries=some_queries(
+            engine, point["expected"], seconds, least))
     # Some of the queries take long enough
     timing = engine.time(
         point["width"], seconds if point["queries"] == engine.queries else 0,
@@ -77,7 +84,7 @@ def measure(engines, points, args):
     Returns the best floor of each engine."""
     floors = {}
     for number in range(args.rounds):
-        turns = {name: that_matter(some) if number else some
+        turns = {name: [p for p in some if p["matters"] or not number]
                  for name, some in points.items()}
         say(f"  round {number + 1} of {args.rounds}:"
             f" {sum(map(len, turns.values()))} widths")
@@ -88,6 +95,8 @@ def measure(engines, points, args):
             for engine, point in zip(engines, turn):
                 if point:
                     time_point(engine, point, args.seconds)
+        for some in points.values():
+            mark_those_that_matter(some)
     return floors
 
 
@@ -199,7 +208,7 @@ def parse_arguments():
     args = parse(options, ENGINES,
                  {"rows": 10000, "queries": 200, "rounds": 1, "seconds": 0.1,
                   "client": 1},
-                 {"rounds": 3, "seconds": 0.3, "client": 2})
+                 {"rounds": 3, "seconds": 0.3, "client": 1})
     args.coarse = COARSE if args.quick else 1
     return args
 

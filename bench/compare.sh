@@ -22,9 +22,9 @@
 #	--variant OPTIONS	also descartes WITH (OPTIONS); may be repeated
 #	--rounds N			the settings that matter are timed N times, the best
 #						counts (3)
-#	--seconds S			... for about S seconds (0.3)
+#	--seconds S			... for about S seconds each (0.3)
 #	--client S			a client asks for S seconds at each setting of the last
-#						table, in each round (2); 0: no client
+#						table, in each round (1); 0: no client
 #	--storage WORD		of the vectors: plain, main, external or extended; by
 #						default plain where the row fits a page, else external
 #	--dsn CONNINFO		measure there, as a superuser, in databases compare_...:
@@ -52,15 +52,16 @@
 # processes or threads as there are CPUs.
 #
 # The engines are timed by one process or thread, in turn, width by width, round
-# by round.  The first round has all widths of the sweep; the others those on
-# which the answers depend: the default, the shortest, and at each recall the
-# last width that misses it, the first two that reach it, and the fastest that
-# does.  The best round of a width counts.  A pass is over all queries if that
-# takes no longer than --seconds, and repeated until then.  Else it is over the
-# first so many, but no fewer than 200, in every round; the queries are in an
-# order, the same for all engines, in which the first ones are spread evenly
-# over the distances of the 10th neighbours.  The table has the numbers of
-# rounds and queries.
+# by round, the first round for the plot, with all widths of the sweep; the
+# others have those on which the answers depend: the default, the shortest, and
+# at each recall the last width that misses it, the first two that reach it,
+# and the fastest that does.  The best round of a width counts.  A pass is over
+# all queries if that takes no longer than --seconds, and repeated until then.
+# Else it is over the first so many, but no fewer than 200, in every round; the
+# queries are in an order, the same for all engines, in which the first ones
+# are spread evenly over the distances of the 10th neighbours.  (Widths for the
+# plot alone: a third of the seconds, 100 queries.)  The table has the numbers
+# of rounds and queries.
 #
 # The first table has all widths of the sweep; the last the default's and the
 # fastest at recalls of .95, .99 and .999:

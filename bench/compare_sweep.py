@@ -7,7 +7,7 @@ reached.
 """
 from math import inf, log
 
-from compare_report import HIGH, TARGETS, at_recall
+from compare_report import HIGH, TARGETS
 
 # How far neighbours of a sweep may be apart in recall: across a target, near
 # the targets, and as far down as the plot goes
@@ -18,7 +18,7 @@ COARSE = 5                      # --quick: so many times as far
 
 # By what the next width is wider, before a recall of HIGH is reached: at least,
 # and at most before and after the last target
-GROWTH = 1.25, 2, 4
+GROWTH = 1.25, 2, 3
 LEAST_MISSES = 1e-5             # a recall of 1 has a logarithm, too
 
 
@@ -90,18 +90,19 @@ def choose_widths(recall_at, least, most, coarse):
     return [width for width, _ in tried]
 
 
-def that_matter(points):
+def mark_those_that_matter(points):
     """Those on which the answers depend: the default, the shortest, and about
-    each recall the last that misses it, the first two that reach it, and the
-    fastest that does.  The points have been timed once."""
+    each recall the last that misses it, the first two that reach it, and,
+    once they have been timed, the fastest that does."""
     some = [min(points, key=lambda p: p["width"] or inf)]
     some += [p for p in points if p.get("default")]
     in_order = sorted(points, key=lambda p: (p["recall"], p["width"]))
     for target in (*TARGETS, HIGH):
         reached = [p for p in in_order if p["recall"] >= target]
         if reached:
-            fastest = at_recall(points, target)["width"]
             some += [p for p in in_order if p["recall"] < target][-1:]
             some += reached[:2]
-            some += [p for p in reached if p["width"] == fastest]
-    return [p for p in points if any(p is s for s in some)]
+            if points[0]["rounds"]:
+                some.append(max(reached, key=lambda p: p["qps"]))
+    for point in points:
+        point["matters"] = point["matters"] or any(point is p for p in some)

@@ -89,7 +89,8 @@ def report(result):
                 f"  {name:<12}{figures['rows']:10,}{figures['growth']:14.2f}"
                 f"{build_cells(figures)}{figures['recall']:9.4f}")
     if result["met"] is not None:
-        most = max(b["growth"] for b in result["engines"]["descartes"])
+        most = max(b["growth"]
+                   for b in result["engines"]["descartes"][1:])
         lines += ["", f"  {'met' if result['met'] else 'MISSED':<9}"
                   f"time over n log n, the smallest's  {most:.2f}x"
                   f"  (wanted: <= {WANTED_GROWTH:.2f}x)"]
