@@ -33,13 +33,15 @@ query="SELECT coalesce((
 		WHERE datname = current_database() AND ${3:-0} IN (0, pid)
 		LIMIT 1) p), '');"
 
-# Seconds, to be read
-duration()
+# (Besides psql nothing here starts a process, to take no time from the build.)
+
+# Sets left, to seconds that can be read.
+set_left()
 {
 	if [ "$1" -lt 60 ]; then
-		echo "$1 s"
+		left="$1 s left"
 	else
-		printf '%d min %02d s' $(($1 / 60)) $(($1 % 60))
+		printf -v left '%d min %02d s left' $(($1 / 60)) $(($1 % 60))
 	fi
 }
 
@@ -72,12 +74,12 @@ show()
 	most=$((share > most ? share : most))
 	elapsed=$(((${EPOCHREALTIME/[.,]/} - from) / 1000))
 	if [ $most -ge 20 ] && [ $elapsed -ge 500 ]; then
-		left="$(duration $((elapsed * (1000 - most) / most / 1000 + 1))) left"
+		set_left $((elapsed * (1000 - most) / most / 1000 + 1))
 	fi
 	if [ -t 1 ]; then
 		[ "$3" = 0 ] || phase="$phase $4 of $5"
 		printf -v bar '%*s' $((most * cells / 1000)) ''
-		bar=$(printf '[%-*s] %3d%%  %s%s' $cells "${bar// /#}" $((most / 10)) "${left:+$left  }" "$phase")
+		printf -v bar '[%-*s] %3d%%  %s%s' $cells "${bar// /#}" $((most / 10)) "${left:+$left  }" "$phase"
 		printf '\r  %s\e[K' "${bar:0:$((${COLUMNS:-80} - 4))}"
 	elif [ "$phase" != "$shown" ] && [ "$number" -ge "$furthest" ]; then
 		printf '  %4d.%d s  %3d%%  %s%s\n' $((elapsed / 1000)) $((elapsed / 100 % 10)) \
@@ -95,6 +97,7 @@ arguments=(-X -q -A -t)
 [ -z "${4:-}" ] || arguments+=(-d "$4")
 coproc poll { exec psql "${arguments[@]}"; } 2>/dev/null
 to=${poll[1]} back=${poll[0]}
+exec {never}<> <(:)
 
 while [ -n "$to" ] && [ -z "$over" ] && kill -0 "$watched"; do
 	echo "$query" >&"$to" || break
@@ -102,7 +105,7 @@ while [ -n "$to" ] && [ -z "$over" ] && kill -0 "$watched"; do
 	if [ -n "$phase" ]; then
 		show "$phase" "$finished" "$total" "$finished_text" "$total_text"
 	fi
-	sleep 0.2
+	read -r -t 0.2 <&"$never"
 done 2>/dev/null
 if [ -t 1 ]; then
 	printf '\r\e[K'
