@@ -3,97 +3,100 @@ server to do it in, and has the description of the options.
 
 For each data set: every engine loads it and builds its index.  The search
 widths of an engine's sweep are chosen by recall, in fine steps about the
-targets.  Then the engines take turns, width by width, round by round; the best
+targets.  Then the engines take turns, width by width, round by round, after
+the first round only with the widths on which the answers depend; the best
 round of each width counts.  The fastest width at each recall, and the default,
 are then looked at query by query, and through a client.
 """
 import os
 import tempfile
 from itertools import zip_longest
+from math import ceil
 from time import perf_counter
 
-from compare_engines import (BUILD_SETTINGS, ENGINES, SEARCH_SETTINGS,
+from compare_engines import (BUILD_SETTINGS, CPUS, ENGINES, SEARCH_SETTINGS,
                              SqlEngine, Unavailable, descartes)
 from compare_report import (HIGH, TARGETS, at_default, at_recall,
                             check_targets, ratios, report, settings)
+from compare_sweep import COARSE, choose_widths, mark_those_that_matter
 from datasets import Dataset, find_files
-from measure import Results, parse, parser, say
+from measure import Results, parse, parser, say, stage
 
-# How far neighbours of a sweep may be apart in recall: across a target, and
-# near the targets
-ACROSS = {**dict.fromkeys(TARGETS, 0.002), HIGH: 0.0005}
-NEAR = 0.01
-GROWTH = 1.25
-COARSE = 5                      # --quick: so many times as far
-
-
-def choose_widths(recall_at, least, most, coarse):
-    """The widths of a sweep, in order.
-
-    First growing by a factor until the recall is high.  Then halving what
-    lies between neighbours that are too far apart.
-    """
-    widths = [least]
-    while recall_at(widths[-1]) < HIGH and widths[-1] < most:
-        wider = int(widths[-1] * (1 + (GROWTH - 1) * min(coarse, 2)))
-        widths.append(min(max(wider, widths[-1] + 1), most))
-
-    def too_far(low, high):
-        low, high = sorted((recall_at(low), recall_at(high)))
-        for target, step in ACROSS.items():
-            if low < target <= high and high - low > coarse * step:
-                return True
-        return high > TARGETS[0] - 0.02 and high - low > min(coarse, 3) * NEAR
-
-    at = 0
-    while at + 1 < len(widths):
-        low, high = widths[at:at + 2]
-        if high - low > 1 and too_far(low, high):
-            widths.insert(at + 1, (low + high) // 2)
-        else:
-            at += 1
-    return widths
-
+# A timed pass is over all queries where that takes no longer than --seconds,
+# else over as many as that takes, but no fewer than these; those of the plot
+# alone take a third of it; single queries, for the percentiles
+LEAST_TIMED, LEAST_PLOTTED, LEAST_PROBED = 200, 100, 400
+PLOTTED_SHARE = 1 / 3
 
 def sweep(engine, dataset, coarse):
     """The engine's points, not timed yet."""
-    recalls = {}
+    found = {}
 
     def recall_at(width):
-        if width not in recalls:
-            recalls[width] = dataset.recall(engine.find(width))
-        return recalls[width]
+        if width not in found:
+            started = perf_counter()
+            ids = engine.find(width)
+            found[width] = {
+                "width": width, "rounds": [], "matters": False,
+                "expected": (perf_counter() - started) * CPUS / len(ids)}
+            found[width]["recall"] = dataset.recall(ids)
+        return found[width]["recall"]
 
     widths = choose_widths(recall_at, *engine.widths(), coarse)
-    points = [{"width": width, "recall": recall_at(width), "rounds": []}
-              for width in widths if width != engine.default_width]
+    points = [found[width] for width in widths
+              if width != engine.default_width]
     if engine.default_width is not None:
-        points.insert(0, {"width": engine.default_width, "default": True,
-                          "recall": recall_at(engine.default_width),
-                          "rounds": []})
+        recall_at(engine.default_width)
+        points.insert(0, {**found[engine.default_width], "default": True})
+    mark_those_that_matter(points)
     return points
 
 
+def some_queries(engine, expected, seconds, least):
+    """How many queries a pass is over, if one takes so many seconds; if it
+    would be nearly all, all.  Always the first: Dataset has them in an order
+    of which any beginning will do."""
+    some = max(ceil(seconds / expected), least)
+    return some if some < 0.8 * engine.queries else engine.queries
+
+
+def time_point(engine, point, seconds):
+    """Times it once more, always over the same queries; the best counts."""
+    least = LEAST_TIMED
+    if not point["matters"]:
+        seconds, least = seconds * PLOTTED_SHARE, LEAST_PLOTTED
+    if seconds != point.get("seconds"):     # the first time, or it matters now
+        point.update(seconds=seconds, rounds=[], queries=some_queries(
+            engine, point["expected"], seconds, least))
+    # Some of the queries take long enough
+    timing = engine.time(
+        point["width"], seconds if point["queries"] == engine.queries else 0,
+        point["queries"])
+    point["rounds"].append(timing.qps)
+    if timing.qps == max(point["rounds"]):
+        point.update(
+            qps=timing.qps, wall_us=1e6 * timing.wall / timing.queries,
+            cpu_us=timing.cpu and 1e6 * timing.cpu / timing.queries)
+
+
 def measure(engines, points, args):
-    """Times all points, in turn.  Returns the best floor of each engine."""
+    """Times the points, in turn: the first time all, then those that matter.
+    Returns the best floor of each engine."""
     floors = {}
     for number in range(args.rounds):
-        say(f"  round {number + 1} of {args.rounds}")
+        turns = {name: [p for p in some if p["matters"] or not number]
+                 for name, some in points.items()}
+        say(f"  round {number + 1} of {args.rounds}:"
+            f" {sum(map(len, turns.values()))} widths")
         for engine in filter(is_sql, engines):
             floors[engine.name] = max(engine.time_floor(args.seconds).qps,
                                       floors.get(engine.name, 0))
-        for turn in zip_longest(*(points[e.name] for e in engines)):
+        for turn in zip_longest(*(turns[e.name] for e in engines)):
             for engine, point in zip(engines, turn):
                 if point:
-                    point["rounds"].append(
-                        engine.time(point["width"], args.seconds))
-    for point in (p for some in points.values() for p in some):
-        rounds = point["rounds"]
-        best = max(rounds, key=lambda timing: timing.qps)
-        point.update(
-            qps=best.qps, wall_us=1e6 * best.wall / best.queries,
-            cpu_us=None if best.cpu is None else 1e6 * best.cpu / best.queries,
-            rounds=[timing.qps for timing in rounds])
+                    time_point(engine, point, args.seconds)
+        for some in points.values():
+            mark_those_that_matter(some)
     return floors
 
 
@@ -107,7 +110,13 @@ def probe(engine, figures, args):
     for at in settings(figures).values():
         width = at["width"]
         if width not in known:
-            known[width] = engine.probe(width, args.seconds, at["qps"])
+            expected = 1 / at["qps"]
+            queries = some_queries(engine, expected, args.seconds,
+                                   LEAST_PROBED)
+            known[width] = engine.probe(
+                width, queries,
+                ceil(args.seconds / expected / queries),
+                some_queries(engine, expected, args.seconds, LEAST_TIMED))
         at.update(known[width])
 
 
@@ -157,22 +166,27 @@ def figures_of(engine, points, floor):
 
 def compare(dataset, engines, args):
     """Everything about one data set."""
-    points = {}
+    points, seconds = {}, {}
     say(f"\n{dataset}")
     try:
-        ready, notes = take_part(engines, dataset, args)
-        for engine in ready:
-            points[engine.name] = sweep(engine, dataset, args.coarse)
-            say(f"  {engine.name}: {len(points[engine.name])} widths")
-        floors = measure(ready, points, args)
+        with stage(seconds, "load and build"):
+            ready, notes = take_part(engines, dataset, args)
+        with stage(seconds, "sweep"):
+            for engine in ready:
+                points[engine.name] = sweep(engine, dataset, args.coarse)
+                say(f"  {engine.name}: {len(points[engine.name])} widths")
+        with stage(seconds, "rounds"):
+            floors = measure(ready, points, args)
         result = {**dataset.describe(), "notes": notes, "engines": {
             e.name: figures_of(e, points[e.name], floors.get(e.name))
-            for e in ready}, "client_ceiling_qps": None}
-        say("  query by query")
-        for engine in ready:
-            probe(engine, result["engines"][engine.name], args)
-        if args.client:
-            measure_clients(ready, result, args)
+            for e in ready}, "client_ceiling_qps": None, "seconds": seconds}
+        with stage(seconds, "query by query"):
+            say("  query by query")
+            for engine in ready:
+                probe(engine, result["engines"][engine.name], args)
+        with stage(seconds, "clients"):
+            if args.client:
+                measure_clients(ready, result, args)
     finally:
         for engine in engines:
             engine.close()
@@ -194,7 +208,7 @@ def parse_arguments():
     args = parse(options, ENGINES,
                  {"rows": 10000, "queries": 200, "rounds": 1, "seconds": 0.1,
                   "client": 1},
-                 {"rounds": 3, "seconds": 0.5, "client": 3})
+                 {"rounds": 3, "seconds": 0.3, "client": 1})
     args.coarse = COARSE if args.quick else 1
     return args
 

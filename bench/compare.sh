@@ -2,7 +2,7 @@
 #
 # Compares descartes with pgvector's hnsw, and with hnswlib and FAISS' HNSW in
 # memory: recall, queries per second, latencies, build time and size, on the
-# same rows in the same run.
+# same rows in the same run.  How long that takes is printed with each set.
 #
 #	bench/compare.sh [OPTIONS] [FILE...]
 #
@@ -20,10 +20,11 @@
 #						that all works, not to quote
 #	--engines NAME,...	of descartes,pgvector,hnswlib,faiss, which is the default
 #	--variant OPTIONS	also descartes WITH (OPTIONS); may be repeated
-#	--rounds N			each setting is timed N times, the best counts (3)
-#	--seconds S			... for S seconds at least (0.5)
-#	--client S			a client asks for S seconds at each setting of the second
-#						table, in each round (3); 0: no client
+#	--rounds N			the settings that matter are timed N times, the best
+#						counts (3)
+#	--seconds S			... for about S seconds each (0.3)
+#	--client S			a client asks for S seconds at each setting of the last
+#						table, in each round (1); 0: no client
 #	--storage WORD		of the vectors: plain, main, external or extended; by
 #						default plain where the row fits a page, else external
 #	--dsn CONNINFO		measure there, as a superuser, in databases compare_...:
@@ -41,8 +42,26 @@
 # a page takes it; fng at its defaults, hnsw with m = 16 and ef_construction =
 # 200; maintenance_work_mem of 1 GB, leader and one worker (in memory: two
 # threads); everything in shared buffers; no sequential scan, memoize, parallel
-# query or JIT.  A sweep goes on until a recall of .999 is reached, or the
-# search width is 4,000, or the engine's limit (pgvector: 1,000).
+# query or JIT.
+#
+# A sweep goes on until a recall of .999 is reached, or the search width is
+# 4,000, or the engine's limit (pgvector: 1,000); then what is between two
+# widths is looked at, where their recall differs by more than .01 (from .93
+# on), or .002 across a recall of .95 and .99, or .0005 across .999.  The recall
+# of every width is that over all queries; they are searched for by as many
+# processes or threads as there are CPUs.
+#
+# The engines are timed by one process or thread, in turn, width by width, round
+# by round, the first round for the plot, with all widths of the sweep; the
+# others have those on which the answers depend: the default, the shortest, and
+# at each recall the last width that misses it, the first two that reach it,
+# and the fastest that does.  The best round of a width counts.  A pass is over
+# all queries if that takes no longer than --seconds, and repeated until then.
+# Else it is over the first so many, but no fewer than 200, in every round; the
+# queries are in an order, the same for all engines, in which the first ones
+# are spread evenly over the distances of the 10th neighbours.  (Widths for the
+# plot alone: a third of the seconds, 100 queries.)  The table has the numbers
+# of rounds and queries.
 #
 # The first table has all widths of the sweep; the last the default's and the
 # fastest at recalls of .95, .99 and .999:
@@ -53,14 +72,21 @@
 #	client		pgbench, one client, a prepared statement that takes its query
 #				from a table; pgbench and its backend have a CPU each.  The
 #				ceiling is an empty SELECT in the same run
-#	p50 ... p99	of single queries, in a pass of their own: a loop in PL/pgSQL in
-#				that backend, over a planned statement, by clock_timestamp(); in
-#				memory a loop over single calls
+#	p50 ... p99	of single queries, in a pass of their own, over 400 at least: a
+#				loop in PL/pgSQL in that backend, over a planned statement, by
+#				clock_timestamp(); in memory a loop over single calls
 #	hops		nodes expanded by a query; of fng the pages of the index that it
 #				touches, one each, besides the metapage
 #	buffers		pages touched by a query, of index and table
-#	build MB	the most memory of a build: backend and workers without shared
-#				buffers; in memory the process, with the rows
+#	build s		CREATE INDEX; of those in memory from rows in memory on.  A line
+#				"/ NAME" has how many times that engine's the figures of
+#				descartes are
+#	procs		processes that took part in the build (in memory: threads)
+#	build MB	the most memory of a build, by looking every 50 ms: that of the
+#				backend and its workers alone, and once what they share for the
+#				build and map of temporary files; not the shared buffers.  In
+#				memory: of the process, with the rows
+#	temp MB		the most bytes of temporary files (pgsql_tmp), likewise
 
 set -euo pipefail
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

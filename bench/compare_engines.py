@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import subprocess
-from math import ceil
+from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter, sleep
 from types import SimpleNamespace
 
@@ -19,8 +19,10 @@ from psycopg.conninfo import make_conninfo
 
 import hdf5_to_pg
 from datasets import K
-from proc import PeakMemory, cpu_seconds, peak_memory
+from proc import BuildWatch, cpu_seconds, peak_memory
+from progress import Progress
 
+CPUS = len(os.sched_getaffinity(0))     # all of them look for the recall
 LARGEST_WIDTH = 4000            # no search is wider; pgvector's end at 1000
 HNSW_M, HNSW_EF_CONSTRUCTION = 16, 200
 HNSW_EF_SEARCH = 40             # pgvector's default
@@ -36,21 +38,22 @@ BUILD_SETTINGS = {
 
 # No client in the loop: the queries come from a table.
 SEARCH = ("FROM items_queries q, LATERAL (SELECT id FROM items"
-          " ORDER BY embedding {op} q.embedding LIMIT {k}) r")
+          " ORDER BY embedding {op} q.embedding LIMIT {k}) r ")
+SOME = "WHERE q.id < {}"        # the first queries only
 
 # What of this is not the search: fixed rows, each with its distance evaluated
 FLOOR = ("FROM items_queries q, LATERAL (SELECT id,"
          " embedding {op} q.embedding AS distance FROM fixed LIMIT {k}) r")
 
 # Microseconds of each query: statements of their own, planned before
-EACH = """CREATE FUNCTION time_each(passes int) RETURNS SETOF float8
+EACH = """CREATE FUNCTION time_each(queries int, passes int) RETURNS SETOF float8
 LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     q record;
     started timestamptz;
 BEGIN
     FOR pass IN 1..passes LOOP
-        FOR q IN SELECT embedding FROM items_queries LOOP
+        FOR q IN SELECT embedding FROM items_queries WHERE id < queries LOOP
             started := clock_timestamp();
             PERFORM id FROM items ORDER BY embedding {op} q.embedding
                 LIMIT {k};
@@ -122,6 +125,7 @@ class SqlEngine:
         self.method, self.options, self.setting = method, options, setting
         self.default_width, self.least = default_width, least
         self.database = self.connection = None
+        self.build_settings = dict(BUILD_SETTINGS)
         self.notices, self.details = [], {}
 
     def prepare(self, dataset, args):
@@ -190,16 +194,19 @@ class SqlEngine:
         self.execute("VACUUM ANALYZE")
 
     def build(self, dataset):
-        for setting, value in BUILD_SETTINGS.items():
+        for setting, value in self.build_settings.items():
             self.execute(f"SET {setting} = '{value}'")
-        with PeakMemory(self.connection.info.backend_pid) as memory:
+        pid = self.connection.info.backend_pid
+        directory = self.value("SHOW data_directory")
+        with Progress(self.method, pid, self.conninfo()), \
+                BuildWatch(pid, directory) as watch:
             started = perf_counter()
             self.execute(
                 f"CREATE INDEX items_index ON items USING {self.method}"
                 f" (embedding {dataset.opclass}) {self.options}")
             seconds = perf_counter() - started
         self.details.update(
-            build_seconds=seconds, build_peak_bytes=memory.peak or None,
+            build_seconds=seconds, **watch.figures(),
             index_bytes=self.value("SELECT pg_relation_size('items_index')"),
             table_bytes=self.value("SELECT pg_table_size('items')"),
             server=self.value("SELECT version()"),
@@ -238,19 +245,32 @@ class SqlEngine:
         self.execute(f"SET {self.setting} = {width}")
 
     def find(self, width):
-        """The ids that each query finds, -1 where there were too few."""
-        self.set_width(width)
+        """The ids that each query finds, -1 where there were too few: by as
+        many backends as there are CPUs."""
         ids = np.full((self.queries, K), -1)
         filled = np.zeros(len(ids), int)
-        for query, row in self.execute("SELECT q.id, r.id " + self.search):
-            ids[query, filled[query]] = row
-            filled[query] += 1
+
+        def find_some(part):
+            with self.another_connection() as connection:
+                connection.execute(f"SET {self.setting} = {width}")
+                return connection.execute(
+                    f"SELECT q.id, r.id {self.search}"
+                    f" WHERE q.id % {CPUS} = {part}").fetchall()
+
+        with ThreadPoolExecutor(CPUS) as pool:
+            for rows in pool.map(find_some, range(CPUS)):
+                for query, row in rows:
+                    ids[query, filled[query]] = row
+                    filled[query] += 1
         return ids
 
-    def time(self, width, seconds):
+    def time(self, width, seconds, queries):
+        """The first queries, again and again for so many seconds."""
         self.set_width(width)
-        return self.time_sql(self.connection, "SELECT count(*), sum(r.id) "
-                             + self.search, seconds, "items_index")
+        return self.time_sql(
+            self.connection, f"SELECT count(*), sum(r.id) {self.search}"
+            + (SOME.format(queries) if queries < self.queries else ""),
+            seconds, "items_index")
 
     def time_floor(self, seconds):
         return self.time_sql(
@@ -283,23 +303,23 @@ class SqlEngine:
             return None
         return cpu_seconds(connection.info.backend_pid)
 
-    def probe(self, width, seconds, qps):
-        """Per query: latencies, and buffers touched.
+    def probe(self, width, queries, passes, counted):
+        """Latencies of the first queries, and buffers of those counted.
 
         fng pins the page of a node once to expand it, where that has the
         vector, too: its buffers are hops, but for the metapage.
         """
         self.set_width(width)
-        passes = ceil(seconds * qps / self.queries)
-        times = self.execute(f"SELECT * FROM time_each({passes})").fetchall()
-        index, table = self.buffers()
+        times = self.execute(
+            f"SELECT * FROM time_each({queries}, {passes})").fetchall()
+        index, table = self.buffers(counted)
         hops = index if self.method == "fng" and self.value(
             "SELECT vectors_inline FROM descartes_index_stats('items_index')"
         ) else None
         return {**percentiles(times), "hops": hops, "index_buffers": index,
                 "table_buffers": table}
 
-    def buffers(self):
+    def buffers(self, queries):
         """Pages of the index and of the table that a query touches.
 
         EXPLAIN counts every pin, but those of both together; the table's are
@@ -309,7 +329,7 @@ class SqlEngine:
         table = self.value(TABLE_BLOCKS)
         plan = self.value(
             "EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON)"
-            " SELECT count(r.id) " + self.search)
+            " SELECT count(r.id) " + self.search + SOME.format(queries))
         self.execute("SELECT pg_stat_force_next_flush()")
         table = self.value(TABLE_BLOCKS) - table
         if isinstance(plan, str):
@@ -318,7 +338,7 @@ class SqlEngine:
         while nodes[0].get("Index Name") != "items_index":
             nodes = nodes[0].get("Plans", []) + nodes[1:]
         both = nodes[0]["Shared Hit Blocks"] + nodes[0]["Shared Read Blocks"]
-        return (both - table) / self.queries, table / self.queries
+        return (both - table) / queries, table / queries
 
     def pgbench(self, script, seconds, width=None, clients=1, pin=False,
                 watch=None):
@@ -425,6 +445,7 @@ class MemoryEngine:
         return program
 
     def prepare(self, dataset, args):
+        self.queries = len(dataset.test)
         program = self.program(args.scratch)
         vectors = os.path.join(args.scratch, "vectors")
         dataset.write_floats(vectors)
@@ -438,7 +459,9 @@ class MemoryEngine:
         os.remove(vectors)
         self.details.update(build_seconds=float(seconds),
                             index_bytes=int(size),
-                            build_peak_bytes=peak_memory(self.process.pid))
+                            build_peak_bytes=peak_memory(self.process.pid),
+                            build_temporary_bytes=None,
+                            build_workers=BUILD_THREADS - 1)
 
     def answer(self, *request):
         if request:
@@ -452,14 +475,15 @@ class MemoryEngine:
         return K, LARGEST_WIDTH
 
     def find(self, width):
-        return np.array(self.answer("find", width), int).reshape(-1, K)
+        return np.array(self.answer("find", width, CPUS),
+                        int).reshape(-1, K)
 
-    def time(self, width, seconds):
-        queries, wall, cpu = self.answer("time", width, seconds)
+    def time(self, width, seconds, queries):
+        queries, wall, cpu = self.answer("time", width, seconds, queries)
         return Timing(int(queries), float(wall), float(cpu))
 
-    def probe(self, width, seconds, _qps):
-        hops, *times = map(float, self.answer("each", width, seconds))
+    def probe(self, width, queries, passes, _counted):
+        hops, *times = map(float, self.answer("each", width, queries, passes))
         return {**percentiles(times), "hops": None if hops < 0 else hops,
                 "index_buffers": None, "table_buffers": None}
 
@@ -491,4 +515,4 @@ ENGINES = {
         "-pthread"),
     "faiss": lambda: MemoryEngine(
         "faiss", "/usr/include/faiss/IndexHNSW.h", "libfaiss-dev",
-        "-fopenmp", "-lfaiss", "-llapack", "-lblas")}
+        "-fopenmp", "-pthread", "-lfaiss", "-llapack", "-lblas")}

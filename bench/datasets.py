@@ -29,11 +29,20 @@ def read_text(path, rows):
     return np.array(vectors, np.float32)
 
 
+def spread(values):
+    """An order of which every beginning is spread evenly over the values."""
+    bits = (len(values) - 1).bit_length()
+    ranks = [int(format(i, f"0{bits}b")[::-1], 2) for i in range(1 << bits)]
+    return np.argsort(values, kind="stable")[
+        [rank for rank in ranks if rank < len(values)]]
+
+
 class Dataset:
     """Vectors and queries of a file, and the true neighbours.
 
     A returned row is right if its distance is at most that of the true k-th,
-    so ties count.
+    so ties count.  The queries are in an order of which the first so many are
+    a fair sample: spread over the distances of their k-th neighbours.
     """
 
     def __init__(self, spec, args):
@@ -50,11 +59,13 @@ class Dataset:
         if path != spec or neighbors is None:
             neighbors, distances = exact_neighbors(self.train, self.test,
                                                    self.angular, TRUTH)
-        self.truth = neighbors, distances
         self.operator = "<=>" if self.angular else "<->"
         self.opclass = "vector_cosine_ops" if self.angular else "vector_l2_ops"
         # Measured as the answers will be: a file's may be of less precision
-        self.farthest = np.max(self.distances(neighbors[:, :K]), axis=1)
+        farthest = np.max(self.distances(neighbors[:, :K]), axis=1)
+        order = spread(farthest)
+        self.test, self.farthest = self.test[order], farthest[order]
+        self.truth = neighbors[order], distances[order]
 
     def read_hdf5(self, path, args):
         """The truth is None where the file's is that of more rows."""

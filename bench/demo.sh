@@ -44,34 +44,6 @@ since()
 	awk -v from="$1" -v to="$EPOCHREALTIME" 'BEGIN { printf "%.1f s", to - from }'
 }
 
-# Shows how far the index is until process $1 ends: a bar on a terminal,
-# otherwise a line as each phase begins.
-show_progress()
-{
-	local builder=$1 from=$EPOCHREALTIME phase share shown="" bar
-
-	while kill -0 "$builder" 2>/dev/null; do
-		IFS=$'\t' read -r phase share < <(sql <<-'EOF'
-			SELECT replace(phase, 'building index: ', ''),
-			       coalesce(100 * tuples_done / nullif(tuples_total, 0),
-			                100 * blocks_done / nullif(blocks_total, 0), 0)
-			FROM pg_stat_progress_create_index
-		EOF
-		) || phase=""
-		if [ -z "$phase" ]; then
-			:
-		elif [ -t 1 ]; then
-			bar=$(printf '%*s' $((share > 100 ? 25 : share / 4)) '')
-			printf '\r  [%-25s] %3d%%  %s\e[K' "${bar// /#}" "$share" "$phase"
-		elif [ "$phase" != "$shown" ]; then
-			printf '  %6s  %s\n' "$(since "$from")" "$phase"
-			shown=$phase
-		fi
-		sleep 0.1
-	done
-	[ ! -t 1 ] || printf '\r\e[K'
-}
-
 # neighbours PLAN WORD: the nearest words and their distances
 neighbours()
 {
@@ -131,10 +103,13 @@ printf 'Loaded %s words and %s queries            %8s\n' \
 
 printf '\n%s\n' "$create_index"
 from=$EPOCHREALTIME
-sql -c "$create_index" &
-show_progress $!
-wait $!
-printf '  %6s  done: %s of index, %s of table\n' "$(since "$from")" \
+bench/progress.sh fng $$ &
+progress=$!
+sql -c "$create_index"
+took=$(since "$from")
+kill $progress
+wait $progress || true
+printf '  %8s  100%%  done: %s of index, %s of table\n' "$took" \
 	"$(size words_embedding_idx)" "$(size words)"
 
 for word in river war; do

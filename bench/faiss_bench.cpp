@@ -4,11 +4,11 @@
  *	  FAISS' HNSW in memory (memory_bench.h).  compare.py compiles this where
  *	  the library is installed (libfaiss-dev):
  *
- *		g++ -O3 -march=native -fopenmp -o faiss_bench faiss_bench.cpp \
+ *		g++ -O3 -march=native -fopenmp -pthread -o faiss_bench faiss_bench.cpp \
  *			-lfaiss -llapack -lblas
  *
- * A call of the library clears one flag for each row, so that a pass over all
- * queries is one call with one thread: that is what "time" measures; "each"
+ * A call of the library clears one flag for each row, so that a pass over
+ * the queries is one call with one thread: that is what "time" measures; "each"
  * pays for the flags of every query.
  *
  *-------------------------------------------------------------------------
@@ -37,7 +37,6 @@ public:
 		omp_set_num_threads(threads);
 		index.hnsw.efConstruction = ef_construction;
 		index.add(bench.rows, bench.row(0));
-		omp_set_num_threads(1);
 	}
 
 	size_t
@@ -60,10 +59,13 @@ public:
 	void
 	search(size_t first, size_t n, long *ids)
 	{
-		index.search(n, bench.query(first), bench.k, distances.data(),
-					 found.data());
+		size_t		at = first * bench.k;
+
+		omp_set_num_threads(1);
+		index.search(n, bench.query(first), bench.k, &distances[at],
+					 &found[at]);
 		for (size_t i = 0; i < n * bench.k; i++)
-			ids[i] = (long) found[i];
+			ids[i] = (long) found[at + i];
 	}
 
 	double

@@ -1,7 +1,7 @@
 """What the measuring programs share: options, the machine, the results.
 
-bench/measure.sh starts them (compare.py, clients.py, cold.py), each with a
-server to measure in; the scripts have the description of the options.
+bench/measure.sh starts them (compare.py, clients.py, cold.py, growth.py), each
+with a server to measure in; the scripts have the description of the options.
 """
 import argparse
 import json
@@ -9,7 +9,8 @@ import os
 import platform
 import signal
 import sys
-from time import strftime
+from contextlib import contextmanager
+from time import perf_counter, strftime
 
 
 def parser(script):
@@ -31,9 +32,10 @@ def parser(script):
     return result
 
 
-def parse(parser_, engines, quick, otherwise):
-    """Parses; what was not given is as in quick, or otherwise."""
-    parser_.add_argument("--engines", default=",".join(engines))
+def parse(parser_, engines, quick, otherwise, default=None):
+    """Parses; what was not given is as in quick, or otherwise; the engines
+    all, or the default."""
+    parser_.add_argument("--engines", default=",".join(default or engines))
     args = parser_.parse_args()
     for name in args.engines.split(","):
         if name not in engines:
@@ -48,6 +50,16 @@ def parse(parser_, engines, quick, otherwise):
 
 def say(text):
     print(text, flush=True)
+
+
+@contextmanager
+def stage(seconds, name):
+    """Adds what the with block takes, under that name."""
+    started = perf_counter()
+    try:
+        yield
+    finally:
+        seconds[name] = (seconds.get(name, 0) + perf_counter() - started)
 
 
 def machine(args):

@@ -10,13 +10,15 @@
  * seconds of the build and the bytes of the index, then answers each line of
  * its standard input with one of its own:
  *
- *		find EF			the ids that each query finds, -1 for too few, all in
- *						one line
- *		time EF SECONDS	passes over the queries for that long at least, with
- *						one thread: queries, their wall time, CPU time
- *		each EF SECONDS	the same query by query: expanded nodes per query (-1:
- *						the library does not count them), then the
- *						microseconds of each
+ *		find EF THREADS
+ *			the ids that each query finds, -1 for too few, all in one line
+ *		time EF SECONDS QUERIES
+ *			passes over the first queries for that long at least, with one
+ *			thread: queries, their wall time, CPU time
+ *		each EF QUERIES PASSES
+ *			passes over the first queries, one by one: expanded nodes per query
+ *			(-1: the library does not count them), then the microseconds of
+ *			each
  *
  * A library comes as a class:
  *
@@ -25,7 +27,8 @@
  *		size_t bytes()
  *		void set_ef(size_t ef)
  *		void search(size_t first, size_t n, long *ids)
- *			n queries from first on, with one thread: n * k ids
+ *			n queries from first on, with one thread: n * k ids; several
+ *			threads may do that at once, each with other queries
  *		double hops()	nodes expanded since the process began, -1 if unknown
  *
  *-------------------------------------------------------------------------
@@ -38,6 +41,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <thread>
 #include <vector>
 
 struct Bench
@@ -58,6 +62,8 @@ struct Bench
 		return row(rows + i);
 	}
 };
+
+typedef std::vector < std::thread > Crew;
 
 static double
 wall_clock()
@@ -93,20 +99,32 @@ read_vectors(Bench &bench, const char *path)
 }
 
 template < class Index >static void
-find(Index &index, const Bench &bench)
+find(Index &index, const Bench &bench, size_t threads)
 {
 std::vector < long >ids(bench.queries * bench.k);
 
-	index.search(0, bench.queries, ids.data());
+	Crew		crew(threads);
+
+	for (size_t t = 0; t < threads; t++)
+	{
+		size_t		first = bench.queries * t / threads;
+		size_t		n = bench.queries * (t + 1) / threads - first;
+
+crew[t] = std::thread(&Index::search, &index, first, n,
+			   &ids[first * bench.k]);
+	}
+for (std::thread & thread:crew)
+		thread.join();
+
 for (long id:ids)
 		printf("%ld ", id);
 	printf("\n");
 }
 
 template < class Index >static void
-time_all(Index &index, const Bench &bench, double seconds)
+time_all(Index &index, const Bench &bench, double seconds, size_t queries)
 {
-std::vector < long >ids(bench.queries * bench.k);
+std::vector < long >ids(queries * bench.k);
 	double		cpu = cpu_clock();
 	double		from = wall_clock();
 	double		wall;
@@ -114,8 +132,8 @@ std::vector < long >ids(bench.queries * bench.k);
 
 	do
 	{
-		index.search(0, bench.queries, ids.data());
-		count += bench.queries;
+		index.search(0, queries, ids.data());
+		count += queries;
 		wall = wall_clock() - from;
 	} while (wall < seconds);
 
@@ -123,26 +141,22 @@ std::vector < long >ids(bench.queries * bench.k);
 }
 
 template < class Index >static void
-time_each(Index &index, const Bench &bench, double seconds)
+time_each(Index &index, const Bench &bench, size_t queries, size_t passes)
 {
 std::vector < long >ids(bench.k);
 std::vector < double >times;
 	double		hops = index.hops();
-	double		from = wall_clock();
-	double		before = from;
+	double		before = wall_clock();
 
-	do
+	for (size_t i = 0; i < queries * passes; i++)
 	{
-		for (size_t i = 0; i < bench.queries; i++)
-		{
-			double		after;
+		double		after;
 
-			index.search(i, 1, ids.data());
-			after = wall_clock();
-			times.push_back(after - before);
-			before = after;
-		}
-	} while (before - from < seconds);
+		index.search(i % queries, 1, ids.data());
+		after = wall_clock();
+		times.push_back(after - before);
+		before = after;
+	}
 
 	printf("%.6f", hops < 0 ? -1 : (index.hops() - hops) / times.size());
 for (double time:times)
@@ -181,22 +195,24 @@ memory_bench(int argc, char **argv)
 	while (fgets(line, sizeof(line), stdin) != NULL)
 	{
 		unsigned long ef;
+		unsigned long queries;
+		unsigned long number;
 		double		seconds;
 
-		if (sscanf(line, "find %lu", &ef) == 1)
+		if (sscanf(line, "find %lu %lu", &ef, &number) == 2)
 		{
 			index.set_ef(ef);
-			find(index, bench);
+			find(index, bench, number);
 		}
-		else if (sscanf(line, "time %lu %lf", &ef, &seconds) == 2)
+		else if (sscanf(line, "time %lu %lf %lu", &ef, &seconds, &queries) == 3)
 		{
 			index.set_ef(ef);
-			time_all(index, bench, seconds);
+			time_all(index, bench, seconds, queries);
 		}
-		else if (sscanf(line, "each %lu %lf", &ef, &seconds) == 2)
+		else if (sscanf(line, "each %lu %lu %lu", &ef, &queries, &number) == 3)
 		{
 			index.set_ef(ef);
-			time_each(index, bench, seconds);
+			time_each(index, bench, queries, number);
 		}
 		else
 		{

@@ -1,9 +1,10 @@
 """What Linux knows about the processes of a server on this machine."""
+import glob
 import os
 import re
 import threading
 
-PERIOD = 0.2                    # seconds between looks at the memory
+PERIOD = 0.05                   # seconds between looks at a build
 
 
 def read(path):
@@ -47,36 +48,98 @@ def workers(pid):
             read(f"/proc/{worker}/cmdline")]
 
 
-def memory(pid):
-    """Bytes of a backend and its parallel workers: their own, and dynamic
-    shared memory; not the shared buffers."""
-    total, segments = 0, {}
-    for process in (pid, *workers(pid)):
-        total += status(process, "RssAnon") * 1024
+def mapped(processes, *kinds):
+    """Bytes that some processes map of the files whose path has one of kinds;
+    what several of them map counts once."""
+    parts = []
+    for process in processes:
         for line in read(f"/proc/{process}/maps").splitlines():
-            if "/dev/shm/PostgreSQL." in line:
-                first, last = line.split()[0].split("-")
-                segments[line.split()[-1]] = int(last, 16) - int(first, 16)
-    return total + sum(segments.values())
+            if any(kind in line for kind in kinds):
+                addresses, _, offset, *file = line.split(None, 5)
+                first, last = (int(a, 16) for a in addresses.split("-"))
+                offset = int(offset, 16)
+                parts.append((tuple(file), offset, offset + last - first))
+    total, at = 0, (None, 0)
+    for file, first, last in sorted(parts):
+        if at[0] == file:
+            first = max(first, at[1])
+        if last > first:
+            total, at = total + last - first, (file, last)
+    return total
 
 
-class PeakMemory(threading.Thread):
-    """The most memory that a backend and its workers have, by looking now
-    and then while the with block runs."""
+def temporary_files(pids, directories):
+    """Bytes of the temporary files of some processes."""
+    names = tuple(f"pgsql_tmp{pid}." for pid in pids)
+    total, waiting = 0, list(directories)
+    while waiting:
+        directory = waiting.pop()
+        try:
+            entries = list(os.scandir(directory))
+        except OSError:         # none yet, or gone
+            continue
+        for entry in entries:
+            if directory in directories and not entry.name.startswith(names):
+                continue
+            try:
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(entry.path)
+                else:
+                    total += entry.stat(follow_symlinks=False).st_size
+            except OSError:
+                pass
+    return total
 
-    def __init__(self, pid):
+
+class BuildWatch(threading.Thread):
+    """What a backend and its parallel workers take, by looking every PERIOD
+    while the with block runs:
+
+    memory      bytes, the most at a time: their own, and dynamic shared
+                memory and temporary files that they map, each counted once;
+                not the shared buffers
+    temporary   bytes of temporary files, the most at a time
+    workers     how many took part
+    """
+
+    def __init__(self, pid, data_directory):
         super().__init__(daemon=True)
-        self.pid, self.peak, self.over = pid, 0, threading.Event()
+        self.pid, self.over = pid, threading.Event()
+        self.directories = [os.path.join(data_directory, "base", "pgsql_tmp"),
+                            *glob.glob(os.path.join(data_directory,
+                                                    "pg_tblspc/*/*/pgsql_tmp"))]
+        self.memory = self.temporary = 0
+        self.workers = set()
+
+    def look(self):
+        crew = workers(self.pid)
+        self.workers.update(crew)
+        own = sum(status(process, "RssAnon") * 1024
+                  for process in (self.pid, *crew))
+        self.memory = max(self.memory, own + mapped(
+            (self.pid, *crew), "/dev/shm/PostgreSQL.", "/pg_dynshmem/",
+            "/pgsql_tmp"))
+        self.temporary = max(self.temporary, temporary_files(
+            (self.pid, *self.workers), self.directories))
 
     def run(self):
         while not self.over.wait(PERIOD):
-            self.peak = max(self.peak, memory(self.pid))
+            self.look()
 
     def __enter__(self):
         self.start()
         return self
 
     def __exit__(self, *_):
-        self.peak = max(self.peak, memory(self.pid))
         self.over.set()
         self.join()
+        self.look()
+
+    def figures(self):
+        """By name; without memory: the server is not on this machine."""
+        if not self.memory:
+            return dict.fromkeys(("build_peak_bytes", "build_temporary_bytes",
+                                  "build_workers"))
+        return {"build_peak_bytes": self.memory,
+                "build_temporary_bytes": self.temporary,
+                "build_workers": len(self.workers)}

@@ -526,3 +526,15 @@ CREATE FUNCTION descartes_index_recall(index regclass, queries integer DEFAULT 1
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
 
 COMMENT ON FUNCTION descartes_index_recall(regclass, integer, integer) IS 'recall of an fng index against an exact scan, on its own rows';
+
+CREATE FUNCTION descartes_build_estimate(tab regclass, col name, options text[] DEFAULT '{}',
+	OUT rows bigint,
+	OUT processes integer,
+	OUT memory_bytes bigint,
+	OUT temp_bytes bigint,
+	OUT index_bytes bigint,
+	OUT seconds double precision)
+	RETURNS record
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION descartes_build_estimate(regclass, name, text[]) IS 'memory, bytes and time that building an fng index would take';

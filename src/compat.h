@@ -13,6 +13,8 @@
 #define DESCARTES_COMPAT_H
 
 #include "fmgr.h"
+#include "miscadmin.h"
+#include "storage/smgr.h"
 #include "utils/guc.h"
 #include "utils/rel.h"
 
@@ -95,7 +97,8 @@ typedef RelFileNode CompatRelFile;
 
 /*
  * Add a block to a fork; the buffer comes back locked exclusively.  16 has one
- * call for it; before, the relation extension lock is ours to take.
+ * call for it; before, the relation extension lock is ours to take, even if
+ * the relation is new: a parallel worker may extend it, too.
  */
 #if PG_VERSION_NUM >= 160000
 #define compat_extend_relation(relation, fork) \
@@ -106,7 +109,7 @@ typedef RelFileNode CompatRelFile;
 static inline Buffer
 compat_extend_relation(Relation relation, ForkNumber fork)
 {
-	bool		needs_lock = !RELATION_IS_LOCAL(relation);
+	bool		needs_lock = !RelationUsesLocalBuffers(relation);
 	Buffer		buffer;
 
 	if (needs_lock)
@@ -118,6 +121,37 @@ compat_extend_relation(Relation relation, ForkNumber fork)
 	return buffer;
 }
 #endif
+
+/*
+ * Add n blocks of zeros to a fork that nobody else extends, without buffers:
+ * the caller is to write and log them all.
+ */
+static inline void
+compat_extend_by_zeros(Relation relation, ForkNumber fork, BlockNumber first, BlockNumber n)
+{
+	SMgrRelation smgr = RelationGetSmgr(relation);
+
+#if PG_VERSION_NUM >= 160000
+	while (n > 0)
+	{
+		int			now = (int) Min(n, RELSEG_SIZE / 8);
+
+		CHECK_FOR_INTERRUPTS();
+		smgrzeroextend(smgr, fork, first, now, true);
+		first += now;
+		n -= now;
+	}
+#else
+	PGAlignedBlock zeros;
+
+	memset(&zeros, 0, sizeof(zeros));
+	for (; n > 0; n--)
+	{
+		CHECK_FOR_INTERRUPTS();
+		smgrextend(smgr, fork, first++, zeros.data, true);
+	}
+#endif
+}
 
 /*
  * Read streams came with 17, and leave to submit reads in batches with 18,

@@ -3,11 +3,17 @@
  * build.h
  *	  What the phases of CREATE INDEX share.
  *
+ * A build is the work of a team: the leader and the parallel workers that it
+ * could get, or one process alone.  All of a team run the same code, from
+ * fng_build_rows down, and meet at barriers.  What is said here to be shared
+ * is the same memory in all of them, at different addresses.
+ *
  *-------------------------------------------------------------------------
  */
 #ifndef DESCARTES_FNG_BUILD_H
 #define DESCARTES_FNG_BUILD_H
 
+#include "access/tableam.h"
 #include "insert.h"
 #include "storage/buffile.h"
 
@@ -30,6 +36,30 @@ typedef enum FngPhase
 } FngPhase;
 
 /*
+ * Work that the members of a team claim in pieces, each from a counter of its
+ * own; from FNG_CLAIM_LEVEL on one counter for each level that is written.
+ */
+typedef enum FngClaim
+{
+	FNG_CLAIM_FIND,
+	FNG_CLAIM_LOG,
+	FNG_CLAIM_LEVEL
+} FngClaim;
+
+#define FNG_NUM_CLAIMS	(FNG_CLAIM_LEVEL + FNG_MAX_LEVELS)
+
+/* Nodes of the top level, about */
+#define FNG_TOP_TARGET	512
+
+/* buildteam.c */
+typedef struct FngTeam FngTeam;
+
+#define FNG_MAX_TEAM	64
+
+/* Row numbers of graph/ have 31 bits. */
+#define FNG_MAX_BUILD_ROWS	((uint32) PG_INT32_MAX)
+
+/*
  * One level of the graph while it is built.  Row r of the level is row
  * rows[r] of the base, or r itself if rows is NULL.
  */
@@ -37,16 +67,26 @@ typedef struct FngLevel
 {
 	uint32		n;
 	uint32	   *rows;
-	GraphEdges	edges;			/* none (ids NULL) on the top level */
+	GraphEdges	edges;			/* shared; none (ids NULL) on the top level */
 	uint32		entry;
-	uint32	   *order;			/* row at each position, or NULL: in order */
-	uint32	   *position;		/* position of each row, or NULL: in order */
+	uint32	   *order;			/* shared: row at each position, or NULL: in
+								 * order */
+	uint32	   *position;		/* shared: position of each row, or NULL */
 	BlockNumber first_block;
 } FngLevel;
 
+/* A row in the temporary file; the value follows. */
+typedef struct FngSpooled
+{
+	uint64		hash;			/* of the value */
+	ItemPointerData tid;
+	uint16		unused;
+} FngSpooled;
+
 /*
- * Rows are kept as points of coded space, from the end of the load on rotated
- * and centred; their values wait in a temporary file, in order of arrival.
+ * Rows wait in temporary files, one for each member of the team, in order of
+ * arrival.  Those that maintenance_work_mem has room for are points of coded
+ * space, rotated and centred, in shared memory.
  */
 typedef struct FngBuild
 {
@@ -58,31 +98,38 @@ typedef struct FngBuild
 	FngLayout	layout;
 	MemoryContext context;		/* arrays; goes with the build */
 	MemoryContext row_context;	/* one heap tuple */
+	FngTeam    *team;
 	GraphHost	host;
 	GraphParams graph;
 
+	/* what this process has loaded, after fng_load the team's but for spool */
+	BufFile    *spool;
+	uint64		nspooled;
+	double		longest;		/* norm, for inner product */
+	double		heap_tuples;
+	double		indtuples;
+	char	   *record;			/* room for one row of a file */
+
+	/* rows of each member, and the first of them in the graph, and the end */
+	uint64		spooled[FNG_MAX_TEAM];
+	uint32		start[FNG_MAX_TEAM + 1];
+	uint64		ninserted;		/* for which the graph has no memory */
+
+	/* the rows of the graph; arrays shared */
+	uint32		nrows;
 	float	   *points;			/* nrows * layout.code.rotdim */
 	ItemPointerData *tids;
 	float	   *aux;
-	uint64	   *hashes;			/* of the values */
-	uint32	   *arrival;		/* number of the row in the file */
-	uint32		nrows;
-	uint32		allocated;
-	uint32		max_rows;		/* that maintenance_work_mem allows */
-	BufFile    *values;
+	uint64	   *hashes;			/* until equal rows are merged */
+	uint32	   *arrival;		/* the row's number when it was loaded */
+	float	   *centre;			/* rotated; NULL for none; not shared */
 
-	/* rows that share the node of an equal row */
+	/* rows that share the node of an equal row: known to rank 0 */
 	struct FngDuplicate *duplicates;
 	uint32		nduplicates;
 
 	FngLevel	levels[FNG_MAX_LEVELS];
 	uint32		nlevels;
-	float	   *centre;			/* rotated; NULL for none */
-	uint64		written;		/* nodes, for the progress */
-
-	bool		flushed;		/* memory was full: rows are inserted now */
-	FngInserter *inserter;
-	double		indtuples;
 } FngBuild;
 
 typedef struct FngDuplicate
@@ -92,8 +139,38 @@ typedef struct FngDuplicate
 } FngDuplicate;
 
 /* build.c */
-extern void fng_build_phase(FngPhase phase, uint64 total);
-extern void fng_build_progress(uint64 done);
+extern void fng_build_graph_params(GraphParams *params, const FngMetaPageData *meta);
+extern void fng_build_init(FngBuild *build, Relation heap, Relation index, IndexInfo *info);
+extern void fng_build_rows(FngBuild *build);
+extern void fng_build_phase(FngBuild *build, FngPhase phase, uint64 total);
+extern void fng_build_progress(FngBuild *build, uint64 done);
+
+/* buildteam.c */
+extern int	fng_team_workers(Relation heap, const IndexInfo *info, Oid indexid);
+extern void fng_team_begin(FngBuild *build);
+extern void fng_team_end(FngBuild *build);
+extern void fng_team_leave(FngBuild *build);
+extern uint32 fng_team_rank(const FngTeam *team);
+extern uint32 fng_team_size(const FngTeam *team);
+extern void fng_team_scan(FngBuild *build, IndexBuildCallback callback);
+extern BufFile *fng_team_spool(FngBuild *build);
+extern BufFile *fng_team_spool_of(FngBuild *build, uint32 rank);
+extern void fng_team_agree(FngBuild *build, uint64 *counts);
+extern void fng_team_share(FngBuild *build, Size size);
+extern void *fng_team_alloc(FngBuild *build, Size size);
+extern void fng_team_free(FngBuild *build, void *memory);
+extern void fng_team_barrier(FngTeam *team);
+extern uint64 fng_team_claim(FngTeam *team, int claim, uint64 n);
+extern uint64 fng_team_claimed(FngTeam *team, int claim);
+extern uint64 fng_team_sum(FngTeam *team, uint64 value);
+extern uint64 fng_team_tell(FngTeam *team, uint64 value);
+
+/* buildload.c */
+extern void fng_load(FngBuild *build);
+extern void fng_make_points(FngBuild *build);
+extern void fng_insert_rest(FngBuild *build);
+extern Size fng_build_memory(const FngLayout *layout, const GraphParams *params,
+							 uint32 nrows, uint32 team_size);
 extern void fng_build_value(FngBuild *build, uint32 row, float *value);
 
 /* buildgraph.c: levels, edges, order */
@@ -107,6 +184,6 @@ extern void fng_rewrite_meta(Relation index, const FngMetaPageData *meta);
 extern void fng_make_findable(FngBuild *build);
 
 /* recall.c */
-extern void fng_calibrate(Relation index, FngMetaPageData *meta);
+extern void fng_calibrate(FngBuild *build);
 
 #endif							/* DESCARTES_FNG_BUILD_H */

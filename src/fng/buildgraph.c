@@ -4,10 +4,11 @@
  *	  CREATE INDEX: the levels and their graphs.
  *
  * Each level above the base is a random sample of the one below, by one ratio
- * for all, chosen so that the top holds about TOP_TARGET nodes.  A level
+ * for all, chosen so that the top holds about FNG_TOP_TARGET nodes.  A level
  * between costs more steps than it saves (measured in src/README), so there is
- * none up to FNG_MAX_LEVEL_RATIO * TOP_TARGET rows.  The top is
+ * none up to FNG_MAX_LEVEL_RATIO * FNG_TOP_TARGET rows.  The top is
  * scanned flat, so it has no edges.  Small tables have the base alone.
+ * Every member of the team draws the same samples.
  *
  *-------------------------------------------------------------------------
  */
@@ -19,8 +20,6 @@
 #include "common/pg_prng.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
-
-#define TOP_TARGET		512
 
 /* Fewer rows than this need no level above. */
 #define MIN_ROWS_FOR_LEVELS	512
@@ -42,17 +41,18 @@ fng_build_graph(FngBuild *build)
 	for (uint32 l = 1; l + 1 < build->nlevels; l++)
 	{
 		FngLevel   *level = &build->levels[l];
-		float	   *points = build->host.alloc(build, mul_size(level->n, rotdim * sizeof(float)));
+		float	   *points = fng_team_alloc(build, mul_size(level->n, rotdim * sizeof(float)));
 
-		for (uint32 i = 0; i < level->n; i++)
+		for (uint32 i = fng_team_rank(build->team); i < level->n; i += fng_team_size(build->team))
 			memcpy(points + (Size) i * rotdim,
 				   build->points + (Size) level->rows[i] * rotdim, rotdim * sizeof(float));
+		fng_team_barrier(build->team);
 		vectors = (GraphVectors)
 		{
 			points, rotdim, level->n, rotdim
 		};
 		connect_level(build, level, &vectors);
-		build->host.release(build, points);
+		fng_team_free(build, points);
 	}
 
 	vectors = (GraphVectors)
@@ -76,9 +76,9 @@ choose_levels(FngBuild *build)
 	if (build->nrows < MIN_ROWS_FOR_LEVELS)
 		return;
 
-	ratio = Max(4.0, n / TOP_TARGET);
+	ratio = Max(4.0, n / FNG_TOP_TARGET);
 	while (ratio > descartes_debug_level_ratio && nupper < FNG_MAX_LEVELS - 1)
-		ratio = pow(n / TOP_TARGET, 1.0 / ++nupper);
+		ratio = pow(n / FNG_TOP_TARGET, 1.0 / ++nupper);
 	build->meta.level_ratio = (uint32) rint(ratio);
 
 	pg_prng_seed(&prng, build->meta.seed);
@@ -115,10 +115,8 @@ connect_level(FngBuild *build, FngLevel *level, const GraphVectors *vectors)
 	uint32		max_degree = build->layout.max_degree;
 
 	level->edges.max_degree = max_degree;
-	level->edges.ids = MemoryContextAllocHuge(build->context,
-											  mul_size(level->n, max_degree * sizeof(uint32)));
-	level->edges.degree = MemoryContextAllocHuge(build->context,
-												 mul_size(level->n, sizeof(uint16)));
+	level->edges.ids = fng_team_alloc(build, mul_size(level->n, max_degree * sizeof(uint32)));
+	level->edges.degree = fng_team_alloc(build, mul_size(level->n, sizeof(uint16)));
 	graph_build_layer(vectors, &build->graph, &build->host, &level->edges, &level->entry);
 }
 
@@ -126,10 +124,14 @@ connect_level(FngBuild *build, FngLevel *level, const GraphVectors *vectors)
 static void
 order_base(FngBuild *build, FngLevel *base, const GraphVectors *vectors)
 {
-	base->order = MemoryContextAllocHuge(build->context, mul_size(base->n, sizeof(uint32)));
-	base->position = MemoryContextAllocHuge(build->context, mul_size(base->n, sizeof(uint32)));
+	uint32		rank = fng_team_rank(build->team);
+	uint32		size = fng_team_size(build->team);
+
+	base->order = fng_team_alloc(build, mul_size(base->n, sizeof(uint32)));
+	base->position = fng_team_alloc(build, mul_size(base->n, sizeof(uint32)));
 	graph_reorder(vectors, &base->edges, base->entry, build->layout.slots_per_page,
 				  &build->host, base->order);
-	for (uint32 i = 0; i < base->n; i++)
+	for (uint32 i = rank; i < base->n; i += size)
 		base->position[base->order[i]] = i;
+	fng_team_barrier(build->team);
 }

@@ -5,7 +5,8 @@
  *
  * Blocks are handed out in order, so every id is known before the first page
  * is written: the base, then each level above, each starting on a page of its
- * own.  Then follow what hangs on nodes: vectors that slots cannot hold, TID
+ * own.  They are made at once, and the members of the team fill them.  Then
+ * follow what hangs on nodes: vectors that slots cannot hold, TID
  * pages of equal rows, the centre; the meta page is filled in last.
  *
  *-------------------------------------------------------------------------
@@ -17,13 +18,18 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
+/* Pages, or vectors in pages of their own, that a member claims at a time */
+#define PAGES_AT_A_TIME		64
+
 static void assign_blocks(FngBuild *build);
 static uint32 level_id(const FngBuild *build, uint32 level, uint32 row);
 static uint32 level_row_of_base(const FngLevel *level, uint32 base_row);
 static void write_level(FngBuild *build, uint32 l);
+static void write_page(FngBuild *build, uint32 l, uint32 number, uint8 *rows);
 static void fill_slot(FngBuild *build, uint32 l, uint32 row, char *slot, uint8 *rows);
 static uint32 down_id(const FngBuild *build, uint32 l, uint32 row);
 static void write_vectors(FngBuild *build, uint32 l);
+static void write_vector(FngBuild *build, uint32 l, uint32 row, float *value);
 static void write_duplicates(FngBuild *build);
 static void fill_meta(FngBuild *build);
 
@@ -35,17 +41,23 @@ fng_write_graph(FngBuild *build)
 	assign_blocks(build);
 	for (uint32 l = 0; l < build->nlevels; l++)
 		total += build->levels[l].n;
-	fng_build_phase(FNG_PHASE_WRITE, total);
+	fng_build_phase(build, FNG_PHASE_WRITE, total);
 
 	for (uint32 l = 0; l < build->nlevels; l++)
 		write_level(build, l);
+	fng_team_barrier(build->team);
 	if (!build->layout.vector_inline)
 	{
 		for (uint32 l = 0; l < build->nlevels; l++)
 			write_vectors(build, l);
+		fng_team_barrier(build->team);
 	}
-	write_duplicates(build);
-	fill_meta(build);
+	if (fng_team_rank(build->team) == 0)
+	{
+		write_duplicates(build);
+		fill_meta(build);
+	}
+	fng_team_barrier(build->team);
 }
 
 /* Replace the meta page of an index that nobody else can see yet. */
@@ -60,11 +72,13 @@ fng_rewrite_meta(Relation index, const FngMetaPageData *meta)
 	UnlockReleaseBuffer(buffer);
 }
 
+/* Give every level its blocks, and make them. */
 static void
 assign_blocks(FngBuild *build)
 {
 	uint32		per_page = build->layout.slots_per_page;
-	uint64		block = RelationGetNumberOfBlocks(build->index);
+	uint64		first = fng_team_tell(build->team, RelationGetNumberOfBlocks(build->index));
+	uint64		block = first;
 
 	for (uint32 l = 0; l < build->nlevels; l++)
 	{
@@ -77,6 +91,10 @@ assign_blocks(FngBuild *build)
 				 errmsg("index \"%s\" cannot hold %u nodes",
 						RelationGetRelationName(build->index), build->nrows),
 				 errhint("Partition the table.")));
+	if (fng_team_rank(build->team) == 0)
+		compat_extend_by_zeros(build->index, MAIN_FORKNUM, (BlockNumber) first,
+							   (BlockNumber) (block - first));
+	fng_team_barrier(build->team);
 }
 
 /* The id that a row of a level gets. */
@@ -111,39 +129,51 @@ level_row_of_base(const FngLevel *level, uint32 base_row)
 	return low;
 }
 
-/* Write all pages of a level; an upper level's pages form a chain. */
+/* Write this member's pages of a level; an upper level's form a chain. */
 static void
 write_level(FngBuild *build, uint32 l)
 {
 	const FngLayout *layout = &build->layout;
 	const FngLevel *level = &build->levels[l];
+	int			claim = FNG_CLAIM_LEVEL + l;
+	uint32		npages = (level->n + layout->slots_per_page - 1) / layout->slots_per_page;
 	uint8	   *rows = palloc(layout->max_degree * layout->row_bytes);
+	uint64		from;
 
-	for (uint32 first = 0; first < level->n; first += layout->slots_per_page)
+	while ((from = fng_team_claim(build->team, claim, PAGES_AT_A_TIME)) < npages)
 	{
-		uint32		n = Min(layout->slots_per_page, level->n - first);
-		Buffer		buffer;
-		Page		page;
-
-		CHECK_FOR_INTERRUPTS();
-		buffer = fng_extend(build->index, MAIN_FORKNUM);
-		if (BufferGetBlockNumber(buffer) != level->first_block + first / layout->slots_per_page)
-			elog(ERROR, "index \"%s\" grew during its build",
-				 RelationGetRelationName(build->index));
-		page = BufferGetPage(buffer);
-		fng_page_init(page, FNG_PAGE_NODE, l);
-		if (l > 0 && first > 0)
-			FngPageGetOpaque(page)->next = BufferGetBlockNumber(buffer) - 1;
-		for (uint32 i = 0; i < n; i++)
-			fill_slot(build, l,
-					  level->order != NULL ? level->order[first + i] : first + i,
-					  FngPageSlot(layout, page, i), rows);
-		MarkBufferDirty(buffer);
-		UnlockReleaseBuffer(buffer);
-		build->written += n;
-		fng_build_progress(build->written);
+		for (uint64 page = from; page < Min(from + PAGES_AT_A_TIME, npages); page++)
+		{
+			CHECK_FOR_INTERRUPTS();
+			write_page(build, l, (uint32) page, rows);
+		}
+		fng_build_progress(build, Min(fng_team_claimed(build->team, claim), npages) *
+						   layout->slots_per_page);
 	}
 	pfree(rows);
+}
+
+static void
+write_page(FngBuild *build, uint32 l, uint32 number, uint8 *rows)
+{
+	const FngLayout *layout = &build->layout;
+	const FngLevel *level = &build->levels[l];
+	uint32		first = number * layout->slots_per_page;
+	uint32		n = Min(layout->slots_per_page, level->n - first);
+	Buffer		buffer = ReadBufferExtended(build->index, MAIN_FORKNUM,
+											level->first_block + number,
+											RBM_ZERO_AND_LOCK, NULL);
+	Page		page = BufferGetPage(buffer);
+
+	fng_page_init(page, FNG_PAGE_NODE, l);
+	if (l > 0 && number > 0)
+		FngPageGetOpaque(page)->next = level->first_block + number - 1;
+	for (uint32 i = 0; i < n; i++)
+		fill_slot(build, l,
+				  level->order != NULL ? level->order[first + i] : first + i,
+				  FngPageSlot(layout, page, i), rows);
+	MarkBufferDirty(buffer);
+	UnlockReleaseBuffer(buffer);
 }
 
 /* Fill one slot; "rows" is room for the codes of its edges. */
@@ -196,31 +226,40 @@ down_id(const FngBuild *build, uint32 l, uint32 row)
 					level_row_of_base(&build->levels[l - 1], build->levels[l].rows[row]));
 }
 
-/* Give each node of a level its vector pages. */
+/* Give each of this member's nodes of a level its vector pages. */
 static void
 write_vectors(FngBuild *build, uint32 l)
 {
-	const FngLayout *layout = &build->layout;
 	const FngLevel *level = &build->levels[l];
-	float	   *value = palloc(layout->vector_bytes);
+	uint32		rank = fng_team_rank(build->team);
+	uint32		size = fng_team_size(build->team);
+	uint32		end = (uint32) ((uint64) level->n * (rank + 1) / size);
+	float	   *value = palloc(build->layout.vector_bytes);
 
-	for (uint32 i = 0; i < level->n; i++)
+	for (uint32 i = (uint32) ((uint64) level->n * rank / size); i < end; i++)
 	{
-		uint32		row = level->order != NULL ? level->order[i] : i;
-		uint32		id = level_id(build, l, row);
-		BlockNumber chain;
-		Buffer		buffer;
-
 		CHECK_FOR_INTERRUPTS();
-		fng_build_value(build, level->rows == NULL ? row : level->rows[row], value);
-		chain = fng_write_vector_chain(build->index, id, value, layout->vector_bytes, true);
-		buffer = ReadBuffer(build->index, FngIdBlock(layout, id));
-		LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
-		FngSlotNode(FngPageSlot(layout, BufferGetPage(buffer), FngIdSlot(layout, id)))->vector = chain;
-		MarkBufferDirty(buffer);
-		UnlockReleaseBuffer(buffer);
+		write_vector(build, l, level->order != NULL ? level->order[i] : i, value);
 	}
 	pfree(value);
+}
+
+static void
+write_vector(FngBuild *build, uint32 l, uint32 row, float *value)
+{
+	const FngLayout *layout = &build->layout;
+	const FngLevel *level = &build->levels[l];
+	uint32		id = level_id(build, l, row);
+	BlockNumber chain;
+	Buffer		buffer;
+
+	fng_build_value(build, level->rows == NULL ? row : level->rows[row], value);
+	chain = fng_write_vector_chain(build->index, id, value, layout->vector_bytes, true);
+	buffer = ReadBuffer(build->index, FngIdBlock(layout, id));
+	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+	FngSlotNode(FngPageSlot(layout, BufferGetPage(buffer), FngIdSlot(layout, id)))->vector = chain;
+	MarkBufferDirty(buffer);
+	UnlockReleaseBuffer(buffer);
 }
 
 static void

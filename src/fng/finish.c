@@ -23,61 +23,112 @@
 #define FIND_LIST_SIZE	32
 #define MAX_ROUNDS		4
 
+/* Nodes that a member of the team claims at a time */
+#define NODES_AT_A_TIME	256
+
+/* Nodes to look for in the next round */
+typedef struct FindList
+{
+	uint32	   *ids;
+	uint32		n;
+	uint32		capacity;
+} FindList;
+
+static void find_all(FngBuild *build, FngInserter *inserter, FindList *list);
+static void find_node(FngBuild *build, FngInserter *inserter, uint32 id, FindList *missed);
+static void append(FngInserter *inserter, FindList *list, const uint32 *ids, uint32 n);
 static bool find_or_link(FngInserter *inserter, uint32 id, float *value, float aux);
 
+/*
+ * Each member looks for the nodes that it claims, and then for those that it
+ * missed or took an edge from.
+ */
 void
 fng_make_findable(FngBuild *build)
 {
-	const FngLayout *layout = &build->layout;
-	uint32	   *missing;
-	uint32		nmissing = build->nrows;
-	uint32		repaired = 0;
+	FindList	list = {0};
+	uint32		missed;
 	FngInserter *inserter = fng_inserter_create(build->index, build->opclass, true,
 												build->context);
-	float	   *value = MemoryContextAlloc(inserter->context, layout->vector_bytes);
 
 	inserter->keep_dropped = true;
 	inserter->search = fng_search_create(build->index, inserter->context);
 	inserter->index = fng_search_index(inserter->search);
-	missing = MemoryContextAllocHuge(inserter->context,
-									 mul_size(nmissing, sizeof(uint32)));
-	for (uint32 i = 0; i < nmissing; i++)
-		missing[i] = build->levels[0].first_block * layout->slots_per_page + i;
+	fng_build_phase(build, FNG_PHASE_FINDABILITY, build->nrows);
+	find_all(build, inserter, &list);
+	missed = list.n;
 
-	for (int round = 0; round < MAX_ROUNDS && nmissing > 0; round++)
+	for (int round = 0;; round++)
 	{
-		uint32		left = 0;
+		FindList	next = {0};
 
-		fng_build_phase(FNG_PHASE_FINDABILITY, nmissing);
+		append(inserter, &list, inserter->dropped, inserter->ndropped);
+		if (list.n == 0 || round == MAX_ROUNDS - 1)
+			break;
 		inserter->ndropped = 0;
-		for (uint32 i = 0; i < nmissing; i++)
-		{
-			MemoryContext old = MemoryContextSwitchTo(inserter->row_context);
-			FngNodeData node;
-
-			CHECK_FOR_INTERRUPTS();
-			if (!fng_read_base_node(build->index, layout, missing[i], &node, value))
-				elog(ERROR, "node %u vanished during the build of index \"%s\"",
-					 missing[i], RelationGetRelationName(build->index));
-			if (!find_or_link(inserter, missing[i], value, node.aux))
-				missing[left++] = missing[i];
-			MemoryContextSwitchTo(old);
-			MemoryContextReset(inserter->row_context);
-			if (i % 256 == 0)
-				fng_build_progress(i);
-		}
-		if (round == 0)
-			repaired = left;
-		missing = repalloc_huge(missing, mul_size(Max(1, add_size(left, inserter->ndropped)),
-												  sizeof(uint32)));
-		if (inserter->ndropped > 0)
-			memcpy(missing + left, inserter->dropped, inserter->ndropped * sizeof(uint32));
-		nmissing = left + inserter->ndropped;
+		for (uint32 i = 0; i < list.n; i++)
+			find_node(build, inserter, list.ids[i], &next);
+		list = next;
 	}
 	ereport(DEBUG1,
 			(errmsg_internal("fng: %u nodes were not found by their own vector, %u remain to be checked",
-							 repaired, nmissing)));
+							 missed, list.n)));
 	MemoryContextDelete(inserter->context);
+	fng_team_barrier(build->team);
+}
+
+/* The first round: all nodes of the base. */
+static void
+find_all(FngBuild *build, FngInserter *inserter, FindList *list)
+{
+	uint32		first = build->levels[0].first_block * build->layout.slots_per_page;
+	uint64		from;
+
+	while ((from = fng_team_claim(build->team, FNG_CLAIM_FIND, NODES_AT_A_TIME)) < build->nrows)
+	{
+		uint32		end = (uint32) Min(from + NODES_AT_A_TIME, build->nrows);
+
+		for (uint32 i = (uint32) from; i < end; i++)
+			find_node(build, inserter, first + i, list);
+		fng_build_progress(build, Min(fng_team_claimed(build->team, FNG_CLAIM_FIND), build->nrows));
+	}
+}
+
+/* Look for a node; if it is missed, link it and note it. */
+static void
+find_node(FngBuild *build, FngInserter *inserter, uint32 id, FindList *missed)
+{
+	const FngLayout *layout = &build->layout;
+	MemoryContext old = MemoryContextSwitchTo(inserter->row_context);
+	float	   *value = palloc(layout->vector_bytes);
+	FngNodeData node;
+
+	CHECK_FOR_INTERRUPTS();
+	if (!fng_read_base_node(build->index, layout, id, &node, value))
+		elog(ERROR, "node %u vanished during the build of index \"%s\"",
+			 id, RelationGetRelationName(build->index));
+	if (!find_or_link(inserter, id, value, node.aux))
+		append(inserter, missed, &id, 1);
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(inserter->row_context);
+}
+
+static void
+append(FngInserter *inserter, FindList *list, const uint32 *ids, uint32 n)
+{
+	if (n == 0)
+		return;
+	if (list->capacity - list->n < n)
+	{
+		list->capacity = Max(256, 2 * (list->n + n));
+		if (list->ids == NULL)
+			list->ids = MemoryContextAllocHuge(inserter->context,
+											   mul_size(list->capacity, sizeof(uint32)));
+		else
+			list->ids = repalloc_huge(list->ids, mul_size(list->capacity, sizeof(uint32)));
+	}
+	memcpy(list->ids + list->n, ids, n * sizeof(uint32));
+	list->n += n;
 }
 
 /*

@@ -390,6 +390,8 @@ extern void fng_coded_vector(const FngLayout *layout, const float *value,
 extern void fng_code_point(const FngIndex *index, const float *coded, float *out);
 
 /* meta.c */
+extern void fng_meta_describe(FngMetaPageData *meta, int32 dim,
+							  const FngOptions *options, const FngOpclass *opclass);
 extern void fng_meta_init(FngMetaPageData *meta, Relation index,
 						  const FngOpclass *opclass);
 extern void fng_meta_write_page(Page page, const FngMetaPageData *meta);
@@ -492,6 +494,7 @@ typedef struct FngFound
 extern void fng_init(void);
 extern int	descartes_search_res_cnt;
 extern int	descartes_debug_level_ratio;
+extern bool descartes_debug_build_in_file;
 extern double descartes_search_explore_factor;
 
 /* options.c */

@@ -21,6 +21,7 @@
 /* Settings */
 int			descartes_search_res_cnt = 0;
 int			descartes_debug_level_ratio = FNG_MAX_LEVEL_RATIO;
+bool		descartes_debug_build_in_file = false;
 double		descartes_search_explore_factor = 0.0;
 
 #define FNG_MAX_SEARCH_RES_CNT		1000000
@@ -196,6 +197,14 @@ fng_init(void)
 							FNG_MAX_LEVEL_RATIO, 2, FNG_MAX_LEVEL_RATIO,
 							PGC_USERSET, GUC_NOT_IN_SAMPLE,
 							NULL, NULL, NULL);
+
+	DefineCustomBoolVariable("descartes.debug_build_in_file",
+							 "Puts what the processes of an index build share into a temporary file.",
+							 "For tests: as it happens where /dev/shm is too small.",
+							 &descartes_debug_build_in_file,
+							 false,
+							 PGC_USERSET, GUC_NOT_IN_SAMPLE,
+							 NULL, NULL, NULL);
 
 	DefineCustomRealVariable("descartes.search_explore_factor",
 							 "Sets how much farther an index search explores before it returns a row.",

@@ -105,6 +105,19 @@ fng_insert_value(FngInserter *inserter, Datum value, ItemPointer tid)
 	MemoryContextSwitchTo(old);
 }
 
+/* The same for what fng_value gave, if fng_value_is_odd does not say so. */
+void
+fng_insert_floats(FngInserter *inserter, const float *floats, ItemPointer tid)
+{
+	MemoryContext old;
+
+	MemoryContextReset(inserter->row_context);
+	old = MemoryContextSwitchTo(inserter->row_context);
+	inserter->index = fng_index_open(inserter->relation, inserter->row_context);
+	insert_node(inserter, floats, tid);
+	MemoryContextSwitchTo(old);
+}
+
 void
 fng_check_value_dim(const FngMetaPageData *meta, uint32 dim)
 {

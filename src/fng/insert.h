@@ -51,6 +51,7 @@ typedef struct FngPoint
 extern FngInserter *fng_inserter_create(Relation index, const FngOpclass *opclass,
 										bool building, MemoryContext parent);
 extern void fng_insert_value(FngInserter *inserter, Datum value, ItemPointer tid);
+extern void fng_insert_floats(FngInserter *inserter, const float *floats, ItemPointer tid);
 extern void fng_check_value_dim(const FngMetaPageData *meta, uint32 dim);
 extern bool fng_same_vector(uint32 dim, const float *a, const float *b);
 

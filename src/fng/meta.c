@@ -22,7 +22,16 @@ fng_meta_init(FngMetaPageData *meta, Relation index, const FngOpclass *opclass)
 	const FngOptions *options = index->rd_options != NULL ?
 	(const FngOptions *) index->rd_options :
 	(const FngOptions *) fng_options((Datum) 0, false);
-	int32		dim = TupleDescAttr(RelationGetDescr(index), 0)->atttypmod;
+
+	fng_meta_describe(meta, TupleDescAttr(RelationGetDescr(index), 0)->atttypmod, options,
+					  opclass);
+}
+
+/* The same of a column of so many dimensions (below 1: not known). */
+void
+fng_meta_describe(FngMetaPageData *meta, int32 dim, const FngOptions *options,
+				  const FngOpclass *opclass)
+{
 	uint32		max_degree = options->max_neighbor_cnt;
 	uint32		subquantizer_cnt = options->subquantizer_cnt;
 	uint32		max_possible = 0;

@@ -44,6 +44,7 @@
 
 typedef struct Controls
 {
+	FngBuild   *build;			/* whose team shares the work, or NULL */
 	Relation	index;
 	const FngLayout *layout;
 	uint32		n;
@@ -54,10 +55,14 @@ typedef struct Controls
 								 * kept sorted */
 } Controls;
 
+static double choose_list_size(Controls *controls, FngSearch *search, uint32 *list_size);
 static void check_select(const FngInspection *inspection);
 static void choose_controls(Controls *controls, pg_prng_state *prng);
 static bool take_control(Controls *controls, uint32 id);
-static void find_truth(Controls *controls, bool report);
+static void find_truth(Controls *controls);
+static void scan_blocks(Controls *controls, BlockNumber first, BlockNumber end);
+static void score_node(Controls *controls, uint32 id, const float *value);
+static void merge_truth(Controls *controls);
 static void offer(double *nearest, uint32 k, double score);
 static double measure(Controls *controls, FngSearch *search, uint32 list_size,
 					  float explore_factor);
@@ -66,62 +71,77 @@ PGDLLEXPORT PG_FUNCTION_INFO_V1(descartes_index_recall);
 
 /*
  * Find the list size that reaches the target on control rows and note it in
- * *meta, with the recall measured.  Small indexes are answered exactly by the
- * sweep whatever it is.
+ * the meta page, with the recall measured.  Small indexes are answered exactly
+ * by the sweep whatever it is.
  */
 void
-fng_calibrate(Relation index, FngMetaPageData *meta)
+fng_calibrate(FngBuild *build)
 {
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "fng calibration",
+	MemoryContext context = AllocSetContextCreate(build->context, "fng calibration",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
-	FngSearch  *search = fng_search_create(index, context);
+	FngSearch  *search = fng_search_create(build->index, context);
 	pg_prng_state prng;
 	Controls	controls = {0};
-	uint32		low = MIN_LIST_SIZE;
-	uint32		high = MIN_LIST_SIZE;
+	uint32		list_size;
 	double		recall;
 
-	pg_prng_seed(&prng, meta->seed + 1);
-	controls.index = index;
+	pg_prng_seed(&prng, build->meta.seed + 1);
+	controls.build = build;
+	controls.index = build->index;
 	controls.layout = &fng_search_index(search)->layout;
 	controls.n = CALIBRATION_QUERIES;
 	controls.k = CALIBRATION_K;
-	fng_build_phase(FNG_PHASE_CALIBRATE, RelationGetNumberOfBlocks(index));
+	fng_build_phase(build, FNG_PHASE_CALIBRATE, RelationGetNumberOfBlocks(build->index));
 	choose_controls(&controls, &prng);
 	if (controls.n > 0)
 	{
-		find_truth(&controls, true);
+		find_truth(&controls);
+		recall = choose_list_size(&controls, search, &list_size);
 
-		/* double, then bisect to a step of a sixteenth */
-		while ((recall = measure(&controls, search, high, 0)) < CALIBRATION_TARGET &&
-			   high < MAX_LIST_SIZE)
-		{
-			low = high;
-			high = Min(MAX_LIST_SIZE, high * 2);
-		}
-		while (high - low > Max(1, low / 16))
-		{
-			uint32		middle = low + (high - low) / 2;
-			double		here = measure(&controls, search, middle, 0);
-
-			if (here < CALIBRATION_TARGET)
-				low = middle;
-			else
-			{
-				high = middle;
-				recall = here;
-			}
-		}
 		/* a single row has no neighbours to find */
-		if (!isnan(recall))
+		if (!isnan(recall) && fng_team_rank(build->team) == 0)
 		{
-			meta->calibrated_search_res_cnt = high;
-			meta->calibrated_recall = (float) recall;
+			fng_read_meta(build->index, &build->meta);
+			build->meta.calibrated_search_res_cnt = list_size;
+			build->meta.calibrated_recall = (float) recall;
+			fng_rewrite_meta(build->index, &build->meta);
 		}
 	}
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
+}
+
+/* The least that reaches the target, to a sixteenth, and the recall there. */
+static double
+choose_list_size(Controls *controls, FngSearch *search, uint32 *list_size)
+{
+	uint32		low = MIN_LIST_SIZE;
+	uint32		high = MIN_LIST_SIZE;
+	double		recall;
+
+	/* double, then bisect */
+	while ((recall = measure(controls, search, high, 0)) < CALIBRATION_TARGET &&
+		   high < MAX_LIST_SIZE)
+	{
+		low = high;
+		high = Min(MAX_LIST_SIZE, high * 2);
+	}
+	while (high - low > Max(1, low / 16))
+	{
+		uint32		middle = low + (high - low) / 2;
+		double		here = measure(controls, search, middle, 0);
+
+		if (here < CALIBRATION_TARGET)
+			low = middle;
+		else
+		{
+			high = middle;
+			recall = here;
+		}
+	}
+	*list_size = high;
+	return recall;
 }
 
 /*
@@ -160,7 +180,7 @@ descartes_index_recall(PG_FUNCTION_ARGS)
 	choose_controls(&controls, &pg_global_prng_state);
 	if (controls.n > 0)
 	{
-		find_truth(&controls, false);
+		find_truth(&controls);
 		if (list_size == 0)
 			list_size = fng_default_list_size(&fng_search_index(search)->meta);
 		recall = measure(&controls, search, list_size,
@@ -240,30 +260,43 @@ take_control(Controls *controls, uint32 id)
 
 /* One pass over all nodes for the true k nearest of every control. */
 static void
-find_truth(Controls *controls, bool report)
+find_truth(Controls *controls)
+{
+	BlockNumber nblocks = RelationGetNumberOfBlocks(controls->index) - (FNG_META_BLOCK + 1);
+	FngTeam    *team = controls->build != NULL ? controls->build->team : NULL;
+	uint32		rank = team != NULL ? fng_team_rank(team) : 0;
+	uint32		size = team != NULL ? fng_team_size(team) : 1;
+
+	controls->nearest = MemoryContextAllocHuge(CurrentMemoryContext,
+											   mul_size(controls->n, controls->k * sizeof(double)));
+	for (Size i = 0; i < (Size) controls->n * controls->k; i++)
+		controls->nearest[i] = DBL_MAX;
+	scan_blocks(controls,
+				FNG_META_BLOCK + 1 + (BlockNumber) ((uint64) nblocks * rank / size),
+				FNG_META_BLOCK + 1 + (BlockNumber) ((uint64) nblocks * (rank + 1) / size));
+	if (size > 1)
+		merge_truth(controls);
+}
+
+static void
+scan_blocks(Controls *controls, BlockNumber first, BlockNumber end)
 {
 	const FngLayout *layout = controls->layout;
-	const DistanceKernels *kernels = distance_kernels();
 	BufferAccessStrategy strategy = GetAccessStrategy(BAS_BULKREAD);
 	float	   *chained = layout->vector_inline ? NULL : palloc(layout->vector_bytes);
 	PGAlignedBlock page;
 	FngPass		pass;
 	Buffer		buffer;
 
-	controls->nearest = MemoryContextAllocHuge(CurrentMemoryContext,
-											   mul_size(controls->n, controls->k * sizeof(double)));
-	for (Size i = 0; i < (Size) controls->n * controls->k; i++)
-		controls->nearest[i] = DBL_MAX;
-
-	fng_pass_begin(&pass, controls->index, FNG_META_BLOCK + 1,
-				   RelationGetNumberOfBlocks(controls->index), strategy);
+	fng_pass_begin(&pass, controls->index, first, end, strategy);
 	while ((buffer = fng_pass_next(&pass)) != InvalidBuffer)
 	{
 		BlockNumber block = BufferGetBlockNumber(buffer);
 
 		CHECK_FOR_INTERRUPTS();
-		if (report && block % 64 == 0)
-			fng_build_progress(block);
+		if (controls->build != NULL && block % 64 == 0)
+			fng_build_progress(controls->build,
+							   (uint64) (block - first) * fng_team_size(controls->build->team));
 		LockBuffer(buffer, BUFFER_LOCK_SHARE);
 		memcpy(page.data, BufferGetPage(buffer), BLCKSZ);
 		UnlockReleaseBuffer(buffer);
@@ -281,17 +314,49 @@ find_truth(Controls *controls, bool report)
 									  layout->vector_bytes, strategy);
 				value = chained;
 			}
-			for (uint32 q = 0; q < controls->n; q++)
-			{
-				if (controls->ids[q] != FngMakeId(layout, block, i))
-					offer(controls->nearest + (Size) q * controls->k, controls->k,
-						  fng_score(layout, kernels, controls->queries + (Size) q * layout->dim,
-									0, value, 0));
-			}
+			score_node(controls, FngMakeId(layout, block, i), value);
 		}
 	}
 	fng_pass_end(&pass);
 	FreeAccessStrategy(strategy);
+}
+
+static void
+score_node(Controls *controls, uint32 id, const float *value)
+{
+	const FngLayout *layout = controls->layout;
+	const DistanceKernels *kernels = distance_kernels();
+
+	for (uint32 q = 0; q < controls->n; q++)
+	{
+		if (controls->ids[q] != id)
+			offer(controls->nearest + (Size) q * controls->k, controls->k,
+				  fng_score(layout, kernels, controls->queries + (Size) q * layout->dim,
+							0, value, 0));
+	}
+}
+
+/* Each member of the team has looked at its share of the blocks. */
+static void
+merge_truth(Controls *controls)
+{
+	FngBuild   *build = controls->build;
+	Size		n = (Size) controls->n * controls->k;
+	double	   *shared = fng_team_alloc(build, mul_size(fng_team_size(build->team),
+														n * sizeof(double)));
+
+	memcpy(shared + fng_team_rank(build->team) * n, controls->nearest, n * sizeof(double));
+	fng_team_barrier(build->team);
+	for (uint32 member = 0; member < fng_team_size(build->team); member++)
+	{
+		if (member == fng_team_rank(build->team))
+			continue;
+		for (Size i = 0; i < n; i++)
+			offer(controls->nearest + i / controls->k * controls->k, controls->k,
+				  shared[member * n + i]);
+	}
+	fng_team_barrier(build->team);
+	fng_team_free(build, shared);
 }
 
 /* Keep the k least scores, sorted. */
@@ -312,15 +377,18 @@ offer(double *nearest, uint32 k, double score)
 
 /*
  * The share of the true neighbours that a search finds; NaN if there are
- * none.  Where the graph search gives up the sweep would be exact.
+ * none.  Where the graph search gives up the sweep would be exact.  In a team
+ * each member takes some of the queries.
  */
 static double
 measure(Controls *controls, FngSearch *search, uint32 list_size, float explore_factor)
 {
+	FngTeam    *team = controls->build != NULL ? controls->build->team : NULL;
 	uint64		right = 0;
 	uint64		total = 0;
 
-	for (uint32 q = 0; q < controls->n; q++)
+	for (uint32 q = team != NULL ? fng_team_rank(team) : 0; q < controls->n;
+		 q += team != NULL ? fng_team_size(team) : 1)
 	{
 		const double *nearest = controls->nearest + (Size) q * controls->k;
 		uint32		there = 0;
@@ -345,6 +413,11 @@ measure(Controls *controls, FngSearch *search, uint32 list_size, float explore_f
 			if (found.score <= nearest[there - 1])
 				right++;
 		}
+	}
+	if (team != NULL)
+	{
+		right = fng_team_sum(team, right);
+		total = fng_team_sum(team, total);
 	}
 	return total == 0 ? NAN : (double) right / total;
 }
