@@ -159,14 +159,20 @@ fng_build_phase(FngBuild *build, FngPhase phase, uint64 total)
 	};
 	const int64 values[] = {phase, (int64) total, 0};
 
+	build->phase_total = total;
 	if (fng_team_rank(build->team) == 0)
 		pgstat_progress_update_multi_param(3, params, values);
 }
 
-/* What the team has done of it. */
+/*
+ * What the team has done of it, as far as rank 0 can tell: never more than
+ * there is.
+ */
 void
 fng_build_progress(FngBuild *build, uint64 done)
 {
+	if (build->phase_total > 0)
+		done = Min(done, build->phase_total);
 	if (fng_team_rank(build->team) == 0)
 		pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, (int64) done);
 }

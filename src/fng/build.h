@@ -101,6 +101,7 @@ typedef struct FngBuild
 	FngTeam    *team;
 	GraphHost	host;
 	GraphParams graph;
+	uint64		phase_total;	/* steps of the phase; 0: not known */
 
 	/* what this process has loaded, after fng_load the team's but for spool */
 	BufFile    *spool;
