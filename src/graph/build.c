@@ -287,62 +287,54 @@ graph_central_row(const GraphVectors *vectors, const GraphHost *host)
  * Count a phase that runs while so much shared memory is held otherwise.
  */
 static void
-count_phase(GraphMemory *peak, size_t *together, size_t held,
-			GraphMemory phase)
+count_phase(GraphMemory *peak, size_t held, GraphMemory phase)
 {
 	peak->shared = GRAPH_MAX(peak->shared, held + phase.shared);
 	peak->own = GRAPH_MAX(peak->own, phase.own);
 	peak->first = GRAPH_MAX(peak->first, phase.first);
-	*together = GRAPH_MAX(*together, held + phase.shared + phase.own +
-						  phase.first);
 }
 
 /*
- * The peaks of shared memory and of all.  Rows and groups live throughout;
- * pools and second edges until they are translated; each phase adds its own.
- * A team has its shared memory from the start.
+ * The peaks.  Rows and groups live throughout; pools and second edges until
+ * they are translated; each phase adds its own.
  */
-static void
+static GraphMemory
 build_memory(uint32_t n, uint32_t dim, const GraphParams *given,
-			 uint32_t size, size_t *shared, size_t *total)
+			 uint32_t size)
 {
 	GraphParams params = *given;
 	GraphMemory space = graph_space_memory(dim, size);
 	GraphMemory controls = graph_controls_memory(dim, size);
 	GraphMemory peak = {0, 0, 0};
-	size_t		together = 0;
 	size_t		held;
 	size_t		nodes;
 
 	limit_params(&params);
+	count_phase(&peak, 0, space);
 	/* the room for the means serves all small exchanges */
 	held = space.shared;
-	count_phase(&peak, &together, 0, space);
-	held += 2 * graph_block_size(n, sizeof(uint32_t));
-	count_phase(&peak, &together, held, graph_equal_memory(n));
-	count_phase(&peak, &together, held, graph_connect_memory(n, dim));
-	held += graph_block_size((size_t) n * params.pool_size,
+	held += 2 * graph_array_size(n, sizeof(uint32_t));
+	count_phase(&peak, held, graph_equal_memory(n));
+	count_phase(&peak, held, graph_connect_memory(n, dim));
+	held += graph_array_size((size_t) n * params.pool_size,
 							 sizeof(GraphEntry)) +
-		graph_block_size(n, sizeof(uint16_t));
-	nodes = 2 * graph_block_size((size_t) n + 1, sizeof(uint32_t));
-	count_phase(&peak, &together, held + nodes, controls);
-	count_phase(&peak, &together, held + nodes,
+		graph_array_size(n, sizeof(uint16_t));
+	nodes = 2 * graph_array_size((size_t) n + 1, sizeof(uint32_t));
+	count_phase(&peak, held + nodes, controls);
+	count_phase(&peak, held + nodes,
 				graph_partition_memory(n, dim, size));
-	count_phase(&peak, &together, held,
+	count_phase(&peak, held,
 				graph_nn_descent_memory(n, dim, size));
-	count_phase(&peak, &together, held,
+	count_phase(&peak, held,
 				graph_select_memory(dim, &params));
-	held += graph_block_size((size_t) n * params.max_degree,
+	held += graph_array_size((size_t) n * params.max_degree,
 							 sizeof(uint32_t)) +
-		graph_block_size(n, sizeof(uint16_t)) +
-		graph_block_size((size_t) n * GRAPH_FAR, sizeof(uint32_t));
-	count_phase(&peak, &together, held, graph_far_memory(dim));
-	count_phase(&peak, &together, held,
+		graph_array_size(n, sizeof(uint16_t)) +
+		graph_array_size((size_t) n * GRAPH_FAR, sizeof(uint32_t));
+	count_phase(&peak, held, graph_far_memory(dim));
+	count_phase(&peak, held,
 				graph_reselect_memory(n, dim, &params));
-	*shared = peak.shared;
-	*total = together;
-	if (size > 1)
-		*total = peak.shared + size * peak.own + peak.first;
+	return peak;
 }
 
 /*
@@ -352,11 +344,9 @@ size_t
 graph_build_memory(uint32_t n, uint32_t dim, const GraphParams *params,
 				   uint32_t size)
 {
-	size_t		shared;
-	size_t		total;
+	GraphMemory peak = build_memory(n, dim, params, size);
 
-	build_memory(n, dim, params, size, &shared, &total);
-	return total;
+	return peak.shared + size * peak.own + peak.first;
 }
 
 /*
@@ -366,9 +356,5 @@ size_t
 graph_build_shared_memory(uint32_t n, uint32_t dim, const GraphParams *params,
 						  uint32_t size)
 {
-	size_t		shared;
-	size_t		total;
-
-	build_memory(n, dim, params, size, &shared, &total);
-	return shared;
+	return build_memory(n, dim, params, size).shared;
 }

@@ -13,18 +13,18 @@
 
 #include "graph_int.h"
 
+/* What distances of two blocks may differ by, see space.c */
+#define CONTROLS_ERROR		1e-3f
+
 /* Rows per step of the full scan */
 #define CONTROLS_BLOCK		64
 
 typedef struct ControlsScan
 {
-	float	   *origin;
-	float	   *rows;			/* of the control nodes */
-	float	   *block;
+	GraphBlock	rows;			/* of the control nodes */
+	GraphBlock	block;
 	GraphEntry *best;			/* 2 k per control node */
 	uint32_t	nbest[GRAPH_CONTROLS];
-	float		norms[GRAPH_CONTROLS];
-	float		block_norms[CONTROLS_BLOCK];
 	float		dist[GRAPH_CONTROLS * CONTROLS_BLOCK];
 } ControlsScan;
 
@@ -42,11 +42,9 @@ scan_block(GraphSpace *space, const GraphControls *controls,
 
 	for (j = 0; j < count; j++)
 		nodes[j] = first + j;
-	graph_gather(space, scan->origin, nodes, count,
-				 scan->block, scan->block_norms);
-	graph_distances(space, scan->rows, scan->norms, controls->n,
-					scan->block, scan->block_norms, count,
-					scan->dist, CONTROLS_BLOCK);
+	graph_gather(space, &scan->block, nodes, count);
+	graph_distances(space, &scan->rows, 0, controls->n,
+					&scan->block, 0, count, scan->dist, CONTROLS_BLOCK);
 	for (c = 0; c < controls->n; c++)
 	{
 		GraphEntry *own = scan->best + (size_t) c * 2 * k;
@@ -122,7 +120,6 @@ graph_controls_init(GraphSpace *space, uint64_t seed, uint32_t capacity,
 {
 	const GraphHost *host = space->host;
 	uint32_t	n = space->n;
-	size_t		width = space->width;
 	uint32_t	k = GRAPH_MIN(GRAPH_MIN(GRAPH_CONTROL_K, capacity), n - 1);
 	ControlsScan *scan = graph_alloc(host, 1, sizeof(ControlsScan));
 	uint32_t	i = 0;
@@ -136,24 +133,21 @@ graph_controls_init(GraphSpace *space, uint64_t seed, uint32_t capacity,
 		controls->nodes[c] = graph_random_below(&seed, n);
 		scan->nbest[c] = 0;
 	}
-	scan->origin = graph_alloc(host, width, sizeof(float));
-	scan->rows = graph_alloc(host, GRAPH_CONTROLS * width, sizeof(float));
-	scan->block = graph_alloc(host, CONTROLS_BLOCK * width, sizeof(float));
+	graph_block_alloc(space, &scan->rows, GRAPH_CONTROLS);
+	graph_block_alloc(space, &scan->block, CONTROLS_BLOCK);
+	scan->block.origin = scan->rows.origin;
 	scan->best = graph_alloc(host, (size_t) GRAPH_CONTROLS * 2 * k,
 							 sizeof(GraphEntry));
-	graph_load(space, graph_row(space, controls->nodes[0]), NULL,
-			   scan->origin);
-	graph_gather(space, scan->origin, controls->nodes, controls->n,
-				 scan->rows, scan->norms);
+	graph_set_origin(space, &scan->rows, controls->nodes[0]);
+	graph_gather(space, &scan->rows, controls->nodes, controls->n);
 	graph_share(space, &i, &end);
 	for (; i < end; i += CONTROLS_BLOCK)
 		scan_block(space, controls, scan, i,
 				   GRAPH_MIN(CONTROLS_BLOCK, end - i));
 	unite_scans(space, controls, scan);
 	graph_release(host, scan->best);
-	graph_release(host, scan->block);
-	graph_release(host, scan->rows);
-	graph_release(host, scan->origin);
+	graph_block_release(space, &scan->block);
+	graph_block_release(space, &scan->rows);
 	graph_release(host, scan);
 }
 
@@ -172,7 +166,7 @@ graph_controls_recall(const GraphControls *controls, const GraphPools *pools)
 		uint32_t	node = controls->nodes[c];
 		const GraphEntry *pool = pools->entries +
 		(size_t) node * pools->capacity;
-		float		limit = controls->dist[c] * (1.0f + 1e-4f);
+		float		limit = controls->dist[c] * (1.0f + CONTROLS_ERROR);
 
 		for (i = 0; i < pools->count[node] && i < controls->k; i++)
 			found += graph_entry_dist(pool[i]) <= limit;
@@ -186,12 +180,12 @@ graph_controls_recall(const GraphControls *controls, const GraphPools *pools)
 GraphMemory
 graph_controls_memory(uint32_t dim, uint32_t size)
 {
-	size_t		row = (size_t) graph_align(dim) * sizeof(float);
 	size_t		nearest = GRAPH_CONTROL_K * sizeof(GraphEntry);
 	GraphMemory memory = {0, 0, 0};
 
-	memory.shared = graph_block_size((size_t) size * GRAPH_CONTROLS, nearest);
-	memory.own = (GRAPH_CONTROLS + CONTROLS_BLOCK + 1) * row +
+	memory.shared = graph_array_size((size_t) size * GRAPH_CONTROLS, nearest);
+	memory.own = graph_block_memory(dim, GRAPH_CONTROLS) +
+		graph_block_memory(dim, CONTROLS_BLOCK) +
 		(GRAPH_CONTROLS * 2 + size) * nearest +
 		sizeof(ControlsScan) + sizeof(GraphControls);
 	return memory;

@@ -24,13 +24,13 @@
 
 /* Rows of the table at most, and of the sample of one node */
 #define FAR_TABLE		4096
-#define FAR_TABLE_BYTES	(16 * 1024 * 1024)
+#define FAR_TABLE_BYTES	(8 * 1024 * 1024)
 #define FAR_SAMPLE		128
 
 static uint32_t
 far_table_rows(uint32_t width)
 {
-	size_t		rows = FAR_TABLE_BYTES / (width * sizeof(float));
+	size_t		rows = FAR_TABLE_BYTES / (width * sizeof(int16_t));
 
 	return (uint32_t) GRAPH_MAX(FAR_SAMPLE, GRAPH_MIN(rows, FAR_TABLE));
 }
@@ -45,13 +45,9 @@ graph_far_candidates(GraphSpace *space, uint64_t seed, uint32_t *far)
 	const GraphHost *host = space->host;
 	uint32_t	n = space->n;
 	uint32_t	table = far_table_rows(space->width);
-	size_t		width = space->width;
-	float	   *origin = graph_alloc(host, width, sizeof(float));
-	float	   *rows = graph_alloc(host, table * width, sizeof(float));
-	float	   *norms = graph_alloc(host, table, sizeof(float));
-	float	   *row = graph_alloc(host, width, sizeof(float));
+	GraphBlock	rows;
+	GraphBlock	row;
 	uint32_t   *sample = graph_alloc(host, table, sizeof(uint32_t));
-	float		norm;
 	float		dist[FAR_SAMPLE];
 	GraphEntry	entries[FAR_SAMPLE];
 	GraphLoop	loop;
@@ -59,6 +55,9 @@ graph_far_candidates(GraphSpace *space, uint64_t seed, uint32_t *far)
 	uint32_t	node;
 	uint32_t	i;
 
+	graph_block_alloc(space, &rows, table);
+	graph_block_alloc(space, &row, 1);
+	row.origin = rows.origin;
 	graph_loop_begin(space, &loop, (n - 1) / table + 1);
 	while (graph_loop_next(&loop, &block))
 	{
@@ -68,16 +67,16 @@ graph_far_candidates(GraphSpace *space, uint64_t seed, uint32_t *far)
 
 		for (i = 0; i < table; i++)
 			sample[i] = graph_random_below(&random, n);
-		graph_load(space, graph_row(space, first), NULL, origin);
-		graph_gather(space, origin, sample, table, rows, norms);
+		graph_set_origin(space, &rows, first);
+		graph_gather(space, &rows, sample, table);
 		for (node = first; node < end; node++)
 		{
 			uint32_t	window = graph_random_below(&random,
 													table - FAR_SAMPLE + 1);
 
-			graph_gather(space, origin, &node, 1, row, &norm);
-			graph_distances(space, row, &norm, 1, rows + window * width,
-							norms + window, FAR_SAMPLE, dist, FAR_SAMPLE);
+			graph_gather(space, &row, &node, 1);
+			graph_distances(space, &row, 0, 1, &rows, window, FAR_SAMPLE,
+							dist, FAR_SAMPLE);
 			for (i = 0; i < FAR_SAMPLE; i++)
 				entries[i] = graph_entry_make(dist[i], sample[window + i]);
 			graph_select_smallest(entries, FAR_SAMPLE, GRAPH_FAR);
@@ -87,11 +86,9 @@ graph_far_candidates(GraphSpace *space, uint64_t seed, uint32_t *far)
 		}
 	}
 	graph_barrier(space);
+	graph_block_release(space, &row);
+	graph_block_release(space, &rows);
 	graph_release(host, sample);
-	graph_release(host, row);
-	graph_release(host, norms);
-	graph_release(host, rows);
-	graph_release(host, origin);
 }
 
 /*
@@ -100,11 +97,10 @@ graph_far_candidates(GraphSpace *space, uint64_t seed, uint32_t *far)
 GraphMemory
 graph_far_memory(uint32_t dim)
 {
-	size_t		row = (size_t) graph_align(dim) * sizeof(float);
-	size_t		table = far_table_rows(graph_align(dim));
+	uint32_t	table = far_table_rows(graph_align(dim));
 	GraphMemory memory = {0, 0, 0};
 
-	memory.own = (table + 2) * row +
-		table * (sizeof(float) + sizeof(uint32_t));
+	memory.own = graph_block_memory(dim, table) + graph_block_memory(dim, 1) +
+		table * sizeof(uint32_t);
 	return memory;
 }

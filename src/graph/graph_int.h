@@ -25,8 +25,11 @@
 
 #include "graph.h"
 
-/* Rows are copied into blocks of this width (in floats), padded with zero. */
+/* Rows are padded with zeros to a multiple of this width. */
 #define GRAPH_ALIGN_FLOATS	16
+
+/* Rows of integers start at multiples of so many: 64 bytes. */
+#define GRAPH_ALIGN_SHORTS	32
 
 /* Largest number of rows of one leaf of a partition */
 #define GRAPH_LEAF_MAX		512
@@ -94,6 +97,7 @@ typedef struct GraphSpace
 	const uint32_t *rows;		/* row of a node; NULL: the same number */
 	uint32_t	n;				/* nodes */
 	uint32_t	width;			/* dim rounded up to GRAPH_ALIGN_FLOATS */
+	uint32_t	stride;			/* width rounded up to GRAPH_ALIGN_SHORTS */
 	float		scale;
 	GraphPhase	phase;
 	uint32_t	nloops;			/* begun, see GraphLoop */
@@ -102,6 +106,19 @@ typedef struct GraphSpace
 	uint64_t	total;
 	uint64_t	work;			/* since the host was last asked */
 } GraphSpace;
+
+/*
+ * Rows of some nodes relative to an origin, as integers (space.c).  A row is
+ * its integers times its unit, nearly.
+ */
+typedef struct GraphBlock
+{
+	float	   *origin;			/* width; may be that of another block */
+	int16_t    *rows;			/* at multiples of the space's stride */
+	float	   *units;
+	float	   *squares;		/* squared lengths of the integers times unit */
+	float	   *norms;			/* squared distances of the rows to the origin */
+} GraphBlock;
 
 /*
  * A candidate: the bits of its squared distance (not negative, hence ordered
@@ -270,7 +287,7 @@ graph_release_shared(const GraphHost *host, void *memory)
 
 /* What an array takes, the alignment of its block included */
 static inline size_t
-graph_block_size(size_t n, size_t size)
+graph_array_size(size_t n, size_t size)
 {
 	return ((n ? n : 1) * size + 63) & ~(size_t) 63;
 }
@@ -328,24 +345,37 @@ graph_align(uint32_t n)
 	return (n + GRAPH_ALIGN_FLOATS - 1) & ~(uint32_t) (GRAPH_ALIGN_FLOATS - 1);
 }
 
+/* Row i of a block */
+static inline const int16_t *
+graph_block_row(const GraphSpace *space, const GraphBlock *block, uint32_t i)
+{
+	return block->rows + (size_t) i * space->stride;
+}
+
 /* space.c */
 extern void graph_space_init(GraphSpace *space, const GraphVectors *vectors,
 							 const GraphHost *host);
 extern void graph_space_end(GraphSpace *space);
 extern void graph_load(const GraphSpace *space, const float *x,
 					   const float *origin, float *out);
-extern void graph_gather(GraphSpace *space, const float *origin,
-						 const uint32_t *nodes, uint32_t n,
-						 float *rows, float *norms);
-extern void graph_distances(GraphSpace *space,
-							const float *a, const float *anorm, uint32_t na,
-							const float *b, const float *bnorm, uint32_t nb,
-							float *out, size_t ldout);
-extern void graph_products(GraphSpace *space, const float *a, uint32_t na,
-						   const float *b, uint32_t nb,
+extern void graph_block_alloc(const GraphSpace *space, GraphBlock *block,
+							  uint32_t capacity);
+extern void graph_block_release(const GraphSpace *space, GraphBlock *block);
+extern size_t graph_block_memory(uint32_t dim, uint32_t capacity);
+extern void graph_set_origin(const GraphSpace *space, GraphBlock *block,
+							 uint32_t node);
+extern void graph_gather(GraphSpace *space, GraphBlock *block,
+						 const uint32_t *nodes, uint32_t n);
+extern void graph_products(GraphSpace *space,
+						   const GraphBlock *a, uint32_t ifirst, uint32_t na,
+						   const GraphBlock *b, uint32_t jfirst, uint32_t nb,
 						   float *out, size_t ldout);
-extern uint32_t graph_near(float *row, float norm, const float *norms,
-						   float limit, const float *limits, uint32_t n,
+extern void graph_distances(GraphSpace *space,
+							const GraphBlock *a, uint32_t ifirst, uint32_t na,
+							const GraphBlock *b, uint32_t jfirst, uint32_t nb,
+							float *out, size_t ldout);
+extern uint32_t graph_near(float *row, const GraphBlock *block, uint32_t i,
+						   uint32_t n, float limit, const float *limits,
 						   uint32_t *hits);
 extern uint32_t graph_central_node(GraphSpace *space);
 extern GraphMemory graph_space_memory(uint32_t dim, uint32_t size);
@@ -397,7 +427,7 @@ extern size_t graph_selection_size(uint32_t ncand);
 extern void graph_selection_init(GraphSelection *sel, uint32_t ncand,
 								 void *memory);
 extern void graph_selection_pairs(GraphSpace *space, GraphSelection *sel,
-								  const float *rows, const float *norms);
+								  const GraphBlock *block);
 extern uint32_t graph_selection_run(const GraphParams *params,
 									GraphSelection *sel, const uint8_t *protect,
 									uint32_t max_degree, uint32_t *chosen);

@@ -86,9 +86,7 @@ typedef struct Descent
 	uint32_t   *offset;			/* of the counting sort, per node of it */
 	GraphEntry *scratch;
 	GraphSet   *set;
-	float	   *origin;
-	float	   *rows;			/* 2 LIST x width */
-	float		norms[2 * DESCENT_LIST];
+	GraphBlock	block;			/* what a join compares */
 	float		dist[DESCENT_LIST * 2 * DESCENT_LIST];
 } Descent;
 
@@ -352,17 +350,17 @@ descent_join(Descent *st, uint32_t node)
 	n = nfresh + descent_collect(st, &st->old, node, nodes + nfresh);
 	if (st->nupdates + 2 * nfresh * n > st->room)
 		return false;
-	graph_load(space, graph_row(space, node), NULL, st->origin);
-	graph_gather(space, st->origin, nodes, n, st->rows, st->norms);
-	graph_products(space, st->rows, nfresh, st->rows, n, st->dist,
+	graph_set_origin(space, &st->block, node);
+	graph_gather(space, &st->block, nodes, n);
+	graph_products(space, &st->block, 0, nfresh, &st->block, 0, n, st->dist,
 				   2 * DESCENT_LIST);
 	for (i = 0; i < n; i++)
 		worst[i] = st->worst[nodes[i]];
 	for (i = 0; i < nfresh; i++)
 	{
 		float	   *dist = st->dist + i * 2 * DESCENT_LIST;
-		uint32_t	nhits = graph_near(dist, st->norms[i], st->norms,
-									   worst[i], worst, n, hits);
+		uint32_t	nhits = graph_near(dist, &st->block, i, n, worst[i],
+									   worst, hits);
 
 		for (j = 0; j < nhits; j++)
 		{
@@ -446,9 +444,7 @@ descent_init(Descent *st, GraphSpace *space, uint64_t seed, GraphPools *pools)
 	st->scratch = graph_alloc(host, GRAPH_FRESH_MAX, sizeof(GraphEntry));
 	st->set = graph_alloc(host, 1, sizeof(GraphSet));
 	memset(st->set, 0, sizeof(GraphSet));
-	st->origin = graph_alloc(host, space->width, sizeof(float));
-	st->rows = graph_alloc(host, (size_t) 2 * DESCENT_LIST * space->width,
-						   sizeof(float));
+	graph_block_alloc(space, &st->block, 2 * DESCENT_LIST);
 }
 
 static void
@@ -456,8 +452,7 @@ descent_end(Descent *st)
 {
 	const GraphHost *host = st->space->host;
 
-	graph_release(host, st->rows);
-	graph_release(host, st->origin);
+	graph_block_release(st->space, &st->block);
 	graph_release(host, st->set);
 	graph_release(host, st->scratch);
 	graph_release(host, st->offset);
@@ -509,22 +504,22 @@ graph_nn_descent(GraphSpace *space, uint64_t seed,
 GraphMemory
 graph_nn_descent_memory(uint32_t n, uint32_t dim, uint32_t size)
 {
-	size_t		row = (size_t) graph_align(dim) * sizeof(float);
 	size_t		room = (size_t) size * buffer_room(size);
 	GraphMemory memory = {0, 0, 0};
 
 	memory.shared =
-		4 * graph_block_size((size_t) n * DESCENT_SAMPLES, sizeof(uint32_t)) +
-		2 * graph_block_size(n, sizeof(uint8_t)) +
-		2 * graph_block_size((size_t) n + 1, sizeof(uint32_t)) +
-		graph_block_size(n, sizeof(float)) +
-		graph_block_size(room, sizeof(DescentUpdate)) +
-		graph_block_size(size, sizeof(DescentReport)) +
-		graph_block_size(1, sizeof(uint32_t)) +
-		graph_block_size(room, sizeof(GraphEntry));
+		4 * graph_array_size((size_t) n * DESCENT_SAMPLES, sizeof(uint32_t)) +
+		2 * graph_array_size(n, sizeof(uint8_t)) +
+		2 * graph_array_size((size_t) n + 1, sizeof(uint32_t)) +
+		graph_array_size(n, sizeof(float)) +
+		graph_array_size(room, sizeof(DescentUpdate)) +
+		graph_array_size(size, sizeof(DescentReport)) +
+		graph_array_size(1, sizeof(uint32_t)) +
+		graph_array_size(room, sizeof(GraphEntry));
 	memory.own = ((size_t) n / size + 2) * sizeof(uint32_t) +
 		GRAPH_FRESH_MAX * sizeof(GraphEntry) +
-		(2 * DESCENT_LIST + 1) * row + sizeof(Descent) + sizeof(GraphSet) +
+		graph_block_memory(dim, 2 * DESCENT_LIST) +
+		sizeof(Descent) + sizeof(GraphSet) +
 		sizeof(GraphControls);
 	return memory;
 }

@@ -71,11 +71,8 @@ typedef struct PartitionState
 	uint32_t   *nodes;			/* all nodes, being permuted; shared, as the */
 	uint32_t   *sorted;			/* room for permutations */
 	uint8_t    *label;			/* leader of the node at each place */
-	float	   *origin;
-	float	   *leaders;		/* FANOUT x width */
-	float	   *block;			/* BLOCK x width */
-	float		leader_norms[PARTITION_FANOUT];
-	float		block_norms[PARTITION_BLOCK];
+	GraphBlock	leaders;
+	GraphBlock	block;
 	float		dist[PARTITION_FANOUT * PARTITION_FANOUT];
 	PartitionRange *stack;
 	uint32_t	depth;
@@ -103,7 +100,7 @@ own_part(const PartitionState *st, PartitionRange range)
 uint32_t
 graph_leaf_limit(const GraphSpace *space)
 {
-	size_t		row = (size_t) space->width * sizeof(float);
+	size_t		row = (size_t) space->stride * sizeof(int16_t);
 	size_t		limit = PARTITION_LEAF_BYTES / row;
 
 	return (uint32_t) GRAPH_MAX(64, GRAPH_MIN(limit, GRAPH_LEAF_MAX));
@@ -133,9 +130,8 @@ draw_leaders(PartitionState *st, PartitionRange range, uint32_t nleaders)
 	}
 	if (st->together)
 		graph_barrier(st->space);
-	graph_load(st->space, graph_row(st->space, nodes[0]), NULL, st->origin);
-	graph_gather(st->space, st->origin, nodes, nleaders,
-				 st->leaders, st->leader_norms);
+	graph_set_origin(st->space, &st->leaders, nodes[0]);
+	graph_gather(st->space, &st->leaders, nodes, nleaders);
 }
 
 /*
@@ -156,11 +152,9 @@ assign_leaders(PartitionState *st, PartitionRange range, uint32_t nleaders,
 	{
 		uint32_t	m = GRAPH_MIN(PARTITION_BLOCK, range.count - i);
 
-		graph_gather(st->space, st->origin, nodes + i, m,
-					 st->block, st->block_norms);
-		graph_distances(st->space, st->block, st->block_norms, m,
-						st->leaders, st->leader_norms, nleaders,
-						st->dist, PARTITION_FANOUT);
+		graph_gather(st->space, &st->block, nodes + i, m);
+		graph_distances(st->space, &st->block, 0, m, &st->leaders, 0,
+						nleaders, st->dist, PARTITION_FANOUT);
 		for (j = 0; j < m; j++)
 		{
 			const float *dist = st->dist + j * PARTITION_FANOUT;
@@ -186,9 +180,8 @@ chain_leaders(PartitionState *st, uint32_t nleaders, uint32_t *chain)
 	uint32_t	i;
 	uint32_t	k;
 
-	graph_distances(st->space, st->leaders, st->leader_norms, nleaders,
-					st->leaders, st->leader_norms, nleaders,
-					st->dist, PARTITION_FANOUT);
+	graph_distances(st->space, &st->leaders, 0, nleaders,
+					&st->leaders, 0, nleaders, st->dist, PARTITION_FANOUT);
 	for (i = 0; i < nleaders; i++)
 	{
 		const float *dist = st->dist + last * PARTITION_FANOUT;
@@ -421,11 +414,9 @@ graph_partition(GraphSpace *space, uint64_t seed,
 	st->nodes = nodes;
 	st->sorted = graph_alloc_shared(host, space->n, sizeof(uint32_t));
 	st->label = graph_alloc_shared(host, space->n, sizeof(uint8_t));
-	st->origin = graph_alloc(host, space->width, sizeof(float));
-	st->leaders = graph_alloc(host, (size_t) PARTITION_FANOUT * space->width,
-							  sizeof(float));
-	st->block = graph_alloc(host, (size_t) PARTITION_BLOCK * space->width,
-							sizeof(float));
+	graph_block_alloc(space, &st->leaders, PARTITION_FANOUT);
+	graph_block_alloc(space, &st->block, PARTITION_BLOCK);
+	st->block.origin = st->leaders.origin;
 	st->stack = graph_alloc(host, PARTITION_STACK, sizeof(PartitionRange));
 	st->groups = graph_alloc(host, PARTITION_GROUPS, sizeof(PartitionRange));
 
@@ -443,9 +434,8 @@ graph_partition(GraphSpace *space, uint64_t seed,
 
 	graph_release(host, st->groups);
 	graph_release(host, st->stack);
-	graph_release(host, st->block);
-	graph_release(host, st->leaders);
-	graph_release(host, st->origin);
+	graph_block_release(space, &st->block);
+	graph_block_release(space, &st->leaders);
 	graph_release_shared(host, st->label);
 	graph_release_shared(host, st->sorted);
 	graph_release(host, st);
@@ -464,11 +454,9 @@ graph_leaf_pairs(GraphSpace *space, const uint32_t *nodes,
 	const GraphHost *host = space->host;
 	uint32_t	limit = 0;
 	size_t		ld;
-	float	   *rows;
-	float	   *norms;
+	GraphBlock	block;
 	float	   *dist;
 	float	   *zeros;
-	float	   *origin = graph_alloc(host, space->width, sizeof(float));
 	uint32_t   *hits;
 	GraphEntry *fresh;
 	GraphEntry *scratch;
@@ -482,8 +470,7 @@ graph_leaf_pairs(GraphSpace *space, const uint32_t *nodes,
 	for (leaf = 0; leaf < nleaves; leaf++)
 		limit = GRAPH_MAX(limit, leaf_start[leaf + 1] - leaf_start[leaf]);
 	ld = graph_align(limit);
-	rows = graph_alloc(host, (size_t) limit * space->width, sizeof(float));
-	norms = graph_alloc(host, ld, sizeof(float));
+	graph_block_alloc(space, &block, limit);
 	dist = graph_alloc(host, PARTITION_BLOCK * ld, sizeof(float));
 	zeros = graph_alloc(host, ld, sizeof(float));
 	memset(zeros, 0, ld * sizeof(float));
@@ -499,14 +486,13 @@ graph_leaf_pairs(GraphSpace *space, const uint32_t *nodes,
 		const uint32_t *members = nodes + leaf_start[leaf];
 		uint32_t	m = leaf_start[leaf + 1] - leaf_start[leaf];
 
-		graph_load(space, graph_row(space, members[0]), NULL, origin);
-		graph_gather(space, origin, members, m, rows, norms);
+		graph_set_origin(space, &block, members[0]);
+		graph_gather(space, &block, members, m);
 		for (i = 0; i < m; i += PARTITION_BLOCK)
 		{
 			uint32_t	nb = GRAPH_MIN(PARTITION_BLOCK, m - i);
 
-			graph_products(space, rows + (size_t) i * space->width, nb,
-						   rows, m, dist, ld);
+			graph_products(space, &block, i, nb, &block, 0, m, dist, ld);
 			for (j = 0; j < nb; j++)
 			{
 				uint32_t	node = members[i + j];
@@ -516,9 +502,8 @@ graph_leaf_pairs(GraphSpace *space, const uint32_t *nodes,
 
 				if (i + j + 1 < m)
 					graph_pool_prefetch(pools, members[i + j + 1]);
-				nhits = graph_near(row, norms[i + j], norms,
-								   graph_pool_worst(pools, node), zeros, m,
-								   hits);
+				nhits = graph_near(row, &block, i + j, m,
+								   graph_pool_worst(pools, node), zeros, hits);
 				for (k = 0; k < nhits; k++)
 					if (hits[k] != i + j)
 						fresh[nfresh++] = GRAPH_NEW_FLAG |
@@ -536,9 +521,7 @@ graph_leaf_pairs(GraphSpace *space, const uint32_t *nodes,
 	graph_release(host, hits);
 	graph_release(host, zeros);
 	graph_release(host, dist);
-	graph_release(host, norms);
-	graph_release(host, rows);
-	graph_release(host, origin);
+	graph_block_release(space, &block);
 }
 
 /*
@@ -547,19 +530,19 @@ graph_leaf_pairs(GraphSpace *space, const uint32_t *nodes,
 GraphMemory
 graph_partition_memory(uint32_t n, uint32_t dim, uint32_t size)
 {
-	size_t		row = (size_t) graph_align(dim) * sizeof(float);
-	size_t		divide = (PARTITION_FANOUT + PARTITION_BLOCK + 1) * row +
+	size_t		divide = graph_block_memory(dim, PARTITION_FANOUT) +
+	graph_block_memory(dim, PARTITION_BLOCK) +
 	(PARTITION_STACK + PARTITION_GROUPS) * sizeof(PartitionRange) +
 	sizeof(PartitionState);
-	size_t		leaf = GRAPH_MIN(n, GRAPH_FRESH_MAX);	/* few are one leaf */
-	size_t		pairs = (leaf + 1) * row + sizeof(GraphSet) +
-	(leaf + GRAPH_ALIGN_FLOATS) * (PARTITION_BLOCK + 6) * sizeof(float) +
+	uint32_t	leaf = GRAPH_MIN(n, GRAPH_FRESH_MAX);	/* few are one leaf */
+	size_t		pairs = graph_block_memory(dim, leaf) + sizeof(GraphSet) +
+	(size_t) (leaf + GRAPH_ALIGN_FLOATS) * (PARTITION_BLOCK + 6) * sizeof(float) +
 	GRAPH_FRESH_MAX * sizeof(GraphEntry);
 	GraphMemory memory = {0, 0, 0};
 
-	memory.shared = graph_block_size(n, sizeof(uint32_t)) +
-		graph_block_size(n, sizeof(uint8_t)) +
-		graph_block_size(size, PARTITION_FANOUT * sizeof(uint32_t));
+	memory.shared = graph_array_size(n, sizeof(uint32_t)) +
+		graph_array_size(n, sizeof(uint8_t)) +
+		graph_array_size(size, PARTITION_FANOUT * sizeof(uint32_t));
 	memory.own = GRAPH_MAX(divide, pairs) + sizeof(GraphControls);
 	return memory;
 }

@@ -44,9 +44,7 @@ typedef struct Reselect
 	uint32_t   *start;			/* of reverse edges, per target of a range */
 	uint32_t   *reverse;
 	uint32_t	limit;			/* candidates per node */
-	float	   *origin;
-	float	   *rows;
-	float	   *norms;
+	GraphBlock	block;			/* of the candidates */
 	uint32_t   *nodes;
 	uint8_t    *protect;
 	uint32_t   *chosen;
@@ -303,18 +301,18 @@ reselect_node(Reselect *st, uint32_t node,
 	GraphSelection sel;
 	uint32_t	i;
 
-	graph_load(space, graph_row(space, node), NULL, st->origin);
-	graph_gather(space, st->origin, st->nodes, n, st->rows, st->norms);
+	graph_set_origin(space, &st->block, node);
+	graph_gather(space, &st->block, st->nodes, n);
 	graph_selection_init(&sel, n, st->memory);
 	for (i = 0; i < n; i++)
 	{
-		st->entries[i] = graph_entry_make(st->norms[i], i);
-		sel.dist[i] = sqrtf(st->norms[i]);
+		st->entries[i] = graph_entry_make(st->block.norms[i], i);
+		sel.dist[i] = sqrtf(st->block.norms[i]);
 	}
 	graph_sort(st->entries, st->scratch, n);
 	for (i = 0; i < n; i++)
 		sel.order[i] = graph_entry_node(st->entries[i]);
-	graph_selection_pairs(space, &sel, st->rows, st->norms);
+	graph_selection_pairs(space, &sel, &st->block);
 	nprotected = protect_edges(st, node);
 	n = graph_selection_run(st->params, &sel,
 							nprotected > 0 ? st->protect : NULL,
@@ -338,10 +336,7 @@ reselect_init(Reselect *st)
 									 range_edges(n, params->max_degree),
 									 sizeof(uint32_t));
 	st->limit = reselect_limit(params);
-	st->origin = graph_alloc(host, st->space->width, sizeof(float));
-	st->rows = graph_alloc(host, (size_t) st->limit * st->space->width,
-						   sizeof(float));
-	st->norms = graph_alloc(host, st->limit, sizeof(float));
+	graph_block_alloc(st->space, &st->block, st->limit);
 	st->nodes = graph_alloc(host, st->limit, sizeof(uint32_t));
 	st->protect = graph_alloc(host, st->limit, sizeof(uint8_t));
 	st->chosen = graph_alloc(host, params->max_degree, sizeof(uint32_t));
@@ -366,9 +361,7 @@ reselect_end(Reselect *st)
 	graph_release(host, st->chosen);
 	graph_release(host, st->protect);
 	graph_release(host, st->nodes);
-	graph_release(host, st->norms);
-	graph_release(host, st->rows);
-	graph_release(host, st->origin);
+	graph_block_release(st->space, &st->block);
 	graph_release_shared(host, st->reverse);
 	graph_release_shared(host, st->start);
 	graph_release_shared(host, st->in_degree);
@@ -421,19 +414,17 @@ graph_reselect(GraphSpace *space, const GraphParams *params,
 GraphMemory
 graph_reselect_memory(uint32_t n, uint32_t dim, const GraphParams *params)
 {
-	size_t		limit = reselect_limit(params);
-	size_t		row = (size_t) graph_align(dim) * sizeof(float);
+	uint32_t	limit = reselect_limit(params);
 	GraphMemory memory = {0, 0, 0};
 
-	memory.shared = graph_block_size(n, sizeof(uint32_t)) +
-		graph_block_size(range_nodes(n), sizeof(uint32_t)) +
-		graph_block_size(range_edges(n, params->max_degree),
+	memory.shared = graph_array_size(n, sizeof(uint32_t)) +
+		graph_array_size(range_nodes(n), sizeof(uint32_t)) +
+		graph_array_size(range_edges(n, params->max_degree),
 						 sizeof(uint32_t));
-	memory.own = (limit + 1) * row +
-		limit * (sizeof(float) + sizeof(uint32_t) + sizeof(uint8_t) +
-				 2 * sizeof(GraphEntry)) +
+	memory.own = graph_block_memory(dim, limit) +
+		limit * (sizeof(uint32_t) + sizeof(uint8_t) + 2 * sizeof(GraphEntry)) +
 		2 * params->max_degree * sizeof(uint32_t) +
-		graph_selection_size((uint32_t) limit) +
+		graph_selection_size(limit) +
 		sizeof(Reselect) + sizeof(GraphSet);
 	return memory;
 }

@@ -72,12 +72,12 @@ graph_selection_init(GraphSelection *sel, uint32_t ncand, void *memory)
 }
 
 /*
- * Fill the matrix of pairs from sel->n gathered rows: the blocks on and above
+ * Fill the matrix of pairs from the sel->n rows of a block: those on and above
  * the diagonal are computed, those below it copied.
  */
 void
 graph_selection_pairs(GraphSpace *space, GraphSelection *sel,
-					  const float *rows, const float *norms)
+					  const GraphBlock *block)
 {
 	uint32_t	n = sel->n;
 	size_t		ld = sel->ld;
@@ -89,8 +89,7 @@ graph_selection_pairs(GraphSpace *space, GraphSelection *sel,
 	{
 		uint32_t	m = GRAPH_MIN(SELECT_BLOCK, n - i);
 
-		graph_distances(space, rows + (size_t) i * space->width, norms + i, m,
-						rows + (size_t) i * space->width, norms + i, n - i,
+		graph_distances(space, block, i, m, block, i, n - i,
 						sel->pair + i * ld + i, ld);
 		for (j = i + m; j < n; j++)
 			for (k = i; k < i + m; k++)
@@ -372,18 +371,16 @@ graph_select_pools(GraphSpace *space, const GraphParams *params,
 	const GraphHost *host = space->host;
 	uint32_t	capacity = GRAPH_MAX(pools->capacity / 2, 1);
 	uint32_t	max_degree = params->max_degree / 2;
-	size_t		width = space->width;
-	float	   *origin = graph_alloc(host, width, sizeof(float));
-	float	   *rows = graph_alloc(host, capacity * width, sizeof(float));
-	float	   *norms = graph_alloc(host, capacity, sizeof(float));
 	uint32_t   *nodes = graph_alloc(host, capacity, sizeof(uint32_t));
 	uint32_t   *chosen = graph_alloc(host, max_degree, sizeof(uint32_t));
 	void	   *memory = graph_alloc(host, graph_selection_size(capacity), 1);
+	GraphBlock	block;
 	GraphSelection sel;
 	GraphLoop	loop;
 	uint32_t	node;
 	uint32_t	i;
 
+	graph_block_alloc(space, &block, capacity);
 	graph_begin(space, GRAPH_PHASE_SELECT, space->n);
 	graph_loop_begin(space, &loop, space->n);
 	while (graph_loop_next(&loop, &node))
@@ -395,15 +392,15 @@ graph_select_pools(GraphSpace *space, const GraphParams *params,
 
 		for (i = 0; i < n; i++)
 			nodes[i] = graph_entry_node(pool[i]);
-		graph_load(space, graph_row(space, node), NULL, origin);
-		graph_gather(space, origin, nodes, n, rows, norms);
+		graph_set_origin(space, &block, node);
+		graph_gather(space, &block, nodes, n);
 		graph_selection_init(&sel, n, memory);
 		for (i = 0; i < n; i++)
 		{
-			sel.dist[i] = sqrtf(norms[i]);
+			sel.dist[i] = sqrtf(block.norms[i]);
 			sel.order[i] = i;
 		}
-		graph_selection_pairs(space, &sel, rows, norms);
+		graph_selection_pairs(space, &sel, &block);
 		n = graph_selection_run(params, &sel, NULL, max_degree, chosen);
 		for (i = 0; i < n; i++)
 			ids[i] = nodes[chosen[i]];
@@ -414,9 +411,7 @@ graph_select_pools(GraphSpace *space, const GraphParams *params,
 	graph_release(host, memory);
 	graph_release(host, chosen);
 	graph_release(host, nodes);
-	graph_release(host, norms);
-	graph_release(host, rows);
-	graph_release(host, origin);
+	graph_block_release(space, &block);
 }
 
 /*
@@ -425,13 +420,11 @@ graph_select_pools(GraphSpace *space, const GraphParams *params,
 GraphMemory
 graph_select_memory(uint32_t dim, const GraphParams *params)
 {
-	size_t		capacity = GRAPH_MAX(params->pool_size / 2, 1);
-	size_t		row = (size_t) graph_align(dim) * sizeof(float);
+	uint32_t	capacity = GRAPH_MAX(params->pool_size / 2, 1);
 	GraphMemory memory = {0, 0, 0};
 
-	memory.own = (capacity + 1) * row +
-		capacity * (sizeof(float) + sizeof(uint32_t)) +
-		params->max_degree / 2 * sizeof(uint32_t) +
-		graph_selection_size((uint32_t) capacity);
+	memory.own = graph_block_memory(dim, capacity) +
+		(capacity + params->max_degree / 2) * sizeof(uint32_t) +
+		graph_selection_size(capacity);
 	return memory;
 }

@@ -1,13 +1,18 @@
 /*-------------------------------------------------------------------------
  *
  * space.c
- *	  Rows as the build sees them: scaled copies in blocks, squared distances
- *	  between blocks, and the central row.
+ *	  Rows as the build sees them: copies in blocks, squared distances between
+ *	  blocks, and the central row.
  *
- * Distances between blocks come from products, |a|^2 + |b|^2 - 2 a.b, which
- * loses digits when the rows are far from the origin compared with their
- * distance.  Every block is therefore copied relative to an origin among or
- * near its own rows.
+ * Distances between blocks come from products, |a|^2 + |b|^2 - 2 a.b, and
+ * products of 16-bit integers take half the time of those of floats.  So the
+ * rows of a block are integers with a unit per row, such that a row is some
+ * 46,000 units long.  That, and the products, lose digits when the rows are far
+ * from the origin compared with their distance.  Every block is therefore
+ * copied relative to an origin among or near its own rows.  A coordinate is
+ * right to half a unit, and over the coordinates that averages out: the
+ * distance of two rows of 128 dimensions is right to about a hundred thousandth
+ * of their distance to the origin.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,8 +21,12 @@
 
 #include "graph_int.h"
 
-/* Rows between two looks at the host in loops over all rows */
-#define SPACE_BLOCK		64
+static uint32_t
+align_shorts(uint32_t width)
+{
+	return (width + GRAPH_ALIGN_SHORTS - 1) &
+		~(uint32_t) (GRAPH_ALIGN_SHORTS - 1);
+}
 
 /*
  * The largest magnitude of a coordinate.
@@ -68,6 +77,7 @@ graph_space_init(GraphSpace *space, const GraphVectors *vectors,
 	space->kernels = distance_kernels();
 	space->n = vectors->n;
 	space->width = graph_align(vectors->dim);
+	space->stride = align_shorts(space->width);
 	space->scale = 1.0f;
 	/* the others use the counters after the barrier of the first exchange */
 	space->team = graph_alloc_shared(host, 1, sizeof(GraphTeam));
@@ -124,79 +134,140 @@ graph_load(const GraphSpace *space, const float *x, const float *origin,
 }
 
 /*
- * Copy the rows of n nodes into a block (n x width) and compute the square
- * of each one's length.
+ * Memory of a block, in bytes.
+ */
+size_t
+graph_block_memory(uint32_t dim, uint32_t capacity)
+{
+	uint32_t	width = graph_align(dim);
+
+	return (size_t) capacity * align_shorts(width) * sizeof(int16_t) +
+		((size_t) 3 * graph_align(capacity) + width) * sizeof(float);
+}
+
+/*
+ * A block with room for capacity rows, and for an origin.
  */
 void
-graph_gather(GraphSpace *space, const float *origin, const uint32_t *nodes,
-			 uint32_t n, float *rows, float *norms)
+graph_block_alloc(const GraphSpace *space, GraphBlock *block,
+				  uint32_t capacity)
 {
-	size_t		width = space->width;
+	size_t		stride = graph_align(capacity);
+
+	block->rows = graph_alloc(space->host, 1,
+							  graph_block_memory(space->vectors->dim,
+												 capacity));
+	block->units = (float *) (block->rows + (size_t) capacity * space->stride);
+	block->squares = block->units + stride;
+	block->norms = block->squares + stride;
+	block->origin = block->norms + stride;
+}
+
+void
+graph_block_release(const GraphSpace *space, GraphBlock *block)
+{
+	graph_release(space->host, block->rows);
+}
+
+/*
+ * From here on rows come relative to that of a node.
+ */
+void
+graph_set_origin(const GraphSpace *space, GraphBlock *block, uint32_t node)
+{
+	graph_load(space, graph_row(space, node), NULL, block->origin);
+}
+
+/*
+ * Fill a block with the rows of n nodes.
+ */
+void
+graph_gather(GraphSpace *space, GraphBlock *block,
+			 const uint32_t *nodes, uint32_t n)
+{
+	const GraphVectors *vectors = space->vectors;
+	uint32_t	limit = GRAPH_MIN(vectors->dim, 256);
 	uint32_t	i;
 	uint32_t	k;
 
 	for (i = 0; i < n; i++)
 	{
-		float	   *row = rows + i * width;
-
 		/* a row is touched four turns before it is copied */
 		if (i + 4 < n)
 		{
 			const float *ahead = graph_row(space, nodes[i + 4]);
-			uint32_t	limit = GRAPH_MIN(space->vectors->dim, 256);
 
 			for (k = 0; k < limit; k += 16)
 				graph_prefetch(ahead + k);
 		}
-		graph_load(space, graph_row(space, nodes[i]), origin, row);
-		norms[i] = space->kernels->dot(space->width, row, row);
+		space->kernels->quantize_i16(vectors->dim, graph_row(space, nodes[i]),
+									 space->scale, block->origin,
+									 space->width,
+									 block->rows + (size_t) i * space->stride,
+									 block->norms + i, block->units + i,
+									 block->squares + i);
 	}
-	graph_work(space, (uint64_t) n * width);
+	graph_work(space, (uint64_t) n * space->width);
 }
 
 /*
- * Products of two blocks of rows: out[i * ldout + j].
+ * Products of rows ifirst .. of a with rows jfirst .. of b, as integers:
+ * out[i * ldout + j], i < na, j < nb.
  */
 void
-graph_products(GraphSpace *space, const float *a, uint32_t na,
-			   const float *b, uint32_t nb, float *out, size_t ldout)
+graph_products(GraphSpace *space,
+			   const GraphBlock *a, uint32_t ifirst, uint32_t na,
+			   const GraphBlock *b, uint32_t jfirst, uint32_t nb,
+			   float *out, size_t ldout)
 {
-	space->kernels->dot_tile(space->width, a, space->width, na,
-							 b, space->width, nb, out, ldout);
-	graph_work(space, (uint64_t) na * nb * (space->width + 16));
+	space->kernels->dot_tile_i16(space->width,
+								 graph_block_row(space, a, ifirst),
+								 space->stride, na,
+								 graph_block_row(space, b, jfirst),
+								 space->stride, nb, out, ldout);
+	graph_work(space, (uint64_t) na * nb * (space->width / 2 + 16));
 }
 
 /*
- * Turn products into squared distances, never negative and never NaN.  A loop
- * of constant length, which -O2 vectorizes.
+ * Turn a product into a squared distance, never negative and never NaN.
+ */
+static inline float
+convert(float product, float square, float unit,
+		float other_square, float other_unit)
+{
+	float		d = (square + other_square) -
+	2.0f * (product * (unit * other_unit));
+
+	return d > 0.0f ? d : 0.0f;
+}
+
+/*
+ * The same for a row of products with rows jfirst .. of a block.  A loop of
+ * constant length is what -O2 vectorizes.
  */
 static inline void
-convert_block(float *restrict row, float norm, const float *restrict norms)
+convert_block(float *restrict row, float square, float unit,
+			  const float *restrict squares, const float *restrict units)
 {
 	int			k;
 
 	for (k = 0; k < GRAPH_ALIGN_FLOATS; k++)
-	{
-		float		d = (norm + norms[k]) - 2.0f * row[k];
-
-		row[k] = d > 0.0f ? d : 0.0f;
-	}
+		row[k] = convert(row[k], square, unit, squares[k], units[k]);
 }
 
 static inline void
-convert_row(float *row, float norm, const float *norms, uint32_t n)
+convert_row(float *row, float square, float unit,
+			const GraphBlock *block, uint32_t jfirst, uint32_t n)
 {
+	const float *squares = block->squares + jfirst;
+	const float *units = block->units + jfirst;
 	uint32_t	whole = n & ~(uint32_t) (GRAPH_ALIGN_FLOATS - 1);
 	uint32_t	i;
 
 	for (i = 0; i < whole; i += GRAPH_ALIGN_FLOATS)
-		convert_block(row + i, norm, norms + i);
+		convert_block(row + i, square, unit, squares + i, units + i);
 	for (; i < n; i++)
-	{
-		float		d = (norm + norms[i]) - 2.0f * row[i];
-
-		row[i] = d > 0.0f ? d : 0.0f;
-	}
+		row[i] = convert(row[i], square, unit, squares[i], units[i]);
 }
 
 /* Is any distance of a block below the larger of limit and its own limit? */
@@ -216,27 +287,27 @@ any_near(const float *restrict row, float limit, const float *restrict limits)
 }
 
 /*
- * Turn a row of products into squared distances and find those below the
- * larger of limit and limits[i]: hits receives their places.  Returns their
- * number.
+ * Turn the products of row i of a block with its first n rows into squared
+ * distances and find those below the larger of limit and limits[]: hits
+ * receives their places.  Returns their number.
  */
 uint32_t
-graph_near(float *row, float norm, const float *norms,
-		   float limit, const float *limits, uint32_t n, uint32_t *hits)
+graph_near(float *row, const GraphBlock *block, uint32_t i, uint32_t n,
+		   float limit, const float *limits, uint32_t *hits)
 {
 	uint32_t	nhits = 0;
-	uint32_t	i;
+	uint32_t	j;
 	uint32_t	k;
 
-	convert_row(row, norm, norms, n);
-	for (i = 0; i < n; i += GRAPH_ALIGN_FLOATS)
+	convert_row(row, block->squares[i], block->units[i], block, 0, n);
+	for (j = 0; j < n; j += GRAPH_ALIGN_FLOATS)
 	{
-		uint32_t	end = GRAPH_MIN(i + GRAPH_ALIGN_FLOATS, n);
+		uint32_t	end = GRAPH_MIN(j + GRAPH_ALIGN_FLOATS, n);
 
-		if (end == i + GRAPH_ALIGN_FLOATS &&
-			!any_near(row + i, limit, limits + i))
+		if (end == j + GRAPH_ALIGN_FLOATS &&
+			!any_near(row + j, limit, limits + j))
 			continue;
-		for (k = i; k < end; k++)
+		for (k = j; k < end; k++)
 		{
 			hits[nhits] = k;
 			nhits += (row[k] < limit) | (row[k] < limits[k]);
@@ -246,20 +317,21 @@ graph_near(float *row, float norm, const float *norms,
 }
 
 /*
- * Squared distances between two blocks of rows of the same origin:
- * out[i * ldout + j], never negative and never NaN.
+ * Squared distances between rows of two blocks of the same origin, as
+ * graph_products(); 0 between equal rows.
  */
 void
 graph_distances(GraphSpace *space,
-				const float *a, const float *anorm, uint32_t na,
-				const float *b, const float *bnorm, uint32_t nb,
+				const GraphBlock *a, uint32_t ifirst, uint32_t na,
+				const GraphBlock *b, uint32_t jfirst, uint32_t nb,
 				float *out, size_t ldout)
 {
 	uint32_t	i;
 
-	graph_products(space, a, na, b, nb, out, ldout);
+	graph_products(space, a, ifirst, na, b, jfirst, nb, out, ldout);
 	for (i = 0; i < na; i++)
-		convert_row(out + i * ldout, anorm[i], bnorm, nb);
+		convert_row(out + i * ldout, a->squares[ifirst + i],
+					a->units[ifirst + i], b, jfirst, nb);
 }
 
 /*
@@ -305,33 +377,24 @@ graph_central_node(GraphSpace *space)
 	const GraphHost *host = space->host;
 	uint32_t	width = space->width;
 	float	   *mean = graph_alloc(host, width, sizeof(float));
-	float	   *rows = graph_alloc(host, (size_t) SPACE_BLOCK * width,
-								   sizeof(float));
-	float		norms[SPACE_BLOCK];
-	uint32_t	nodes[SPACE_BLOCK];
+	float	   *row = graph_alloc(host, width, sizeof(float));
 	GraphEntry	best = UINT64_MAX;
 	GraphEntry *all;
 	uint32_t	i = 0;
 	uint32_t	end = space->n;
-	uint32_t	k;
 
 	mean_row(space, mean);
 	graph_share(space, &i, &end);
-	for (; i < end; i += SPACE_BLOCK)
+	for (; i < end; i++)
 	{
-		uint32_t	m = GRAPH_MIN(SPACE_BLOCK, end - i);
+		GraphEntry	entry;
 
-		for (k = 0; k < m; k++)
-			nodes[k] = i + k;
-		graph_gather(space, mean, nodes, m, rows, norms);
-		for (k = 0; k < m; k++)
-		{
-			GraphEntry	entry = graph_entry_make(norms[k], i + k);
-
-			best = GRAPH_MIN(best, entry);
-		}
+		graph_load(space, graph_row(space, i), mean, row);
+		entry = graph_entry_make(space->kernels->dot(width, row, row), i);
+		best = GRAPH_MIN(best, entry);
+		graph_work(space, 2 * (uint64_t) width);
 	}
-	graph_release(host, rows);
+	graph_release(host, row);
 	graph_release(host, mean);
 	all = graph_exchange(space, &best, sizeof(best));
 	for (i = 0; i < host->size; i++)
@@ -349,9 +412,8 @@ graph_space_memory(uint32_t dim, uint32_t size)
 	size_t		width = graph_align(dim);
 	GraphMemory memory = {0, 0, 0};
 
-	memory.shared = graph_block_size(1, sizeof(GraphTeam)) +
-		graph_block_size(size, width * sizeof(double));
-	memory.own = (SPACE_BLOCK + 1) * width * sizeof(float) +
-		width * sizeof(double);
+	memory.shared = graph_array_size(1, sizeof(GraphTeam)) +
+		graph_array_size(size, width * sizeof(double));
+	memory.own = width * (2 * sizeof(float) + sizeof(double));
 	return memory;
 }

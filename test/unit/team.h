@@ -78,7 +78,7 @@ team_unshare(void *memory, size_t size)
  * puts it, it lies elsewhere in every process.
  */
 static inline void
-team_map(Team *team, FILE *file, size_t size)
+team_map(Team *team, int file, size_t size)
 {
 	size_t		gap = (size_t) (team->rank + 1) * 16 * 65536;
 
@@ -87,7 +87,7 @@ team_map(Team *team, FILE *file, size_t size)
 						MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (team->mapped == MAP_FAILED ||
 		mmap(team->mapped + (team->rank % 2 ? gap : gap / 2), size,
-			 PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fileno(file),
+			 PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file,
 			 0) == MAP_FAILED)
 		team_die("mmap");
 	graph_arena_init(&team->arena,
@@ -98,14 +98,14 @@ team_map(Team *team, FILE *file, size_t size)
 static inline void
 team_start(Team *team, uint32_t size, size_t arena)
 {
-	FILE	   *file = tmpfile();
+	int			file = memfd_create("team", 0);
 
 	memset(team, 0, sizeof(Team));
 	team->size = size;
 	team->starter = getpid();
 	team->shared = team_share(sizeof(TeamShared));
-	if (file == NULL || ftruncate(fileno(file), (off_t) arena) != 0)
-		team_die("temporary file");
+	if (file < 0 || ftruncate(file, (off_t) arena) != 0)
+		team_die("shared memory");
 	fflush(NULL);
 	for (uint32_t rank = 1; rank < size && team->rank == 0; rank++)
 	{
@@ -118,7 +118,7 @@ team_start(Team *team, uint32_t size, size_t arena)
 	}
 	if (arena > 0)
 		team_map(team, file, arena);
-	fclose(file);
+	close(file);
 }
 
 /* Not in vain: a process that is not there any more never comes. */
