@@ -24,13 +24,27 @@
 
 #define GRAPH_NO_NODE	UINT32_MAX
 
-/* Rows of float32; row i starts at data + i * stride (stride in floats). */
+/*
+ * Rows that are not in memory: read copies the rows first .. first + n - 1,
+ * each of dim floats.  Of each process; it may raise.
+ */
+typedef struct GraphSource
+{
+	void	   *arg;
+	void		(*read) (void *arg, uint32_t first, uint32_t n, float *rows);
+} GraphSource;
+
+/*
+ * Rows of float32.  Row i starts at data + i * stride (stride in floats); or
+ * data is NULL, and rows come from the source.
+ */
 typedef struct GraphVectors
 {
 	const float *data;
 	size_t		stride;
 	uint32_t	n;
 	uint32_t	dim;
+	const GraphSource *source;
 } GraphVectors;
 
 typedef enum GraphPhase
@@ -55,6 +69,11 @@ typedef enum GraphPhase
  * barrier		returns when every process of the team has called it; what
  *				any of them wrote before is there for all afterwards.  A
  *				process waits nowhere else.
+ * file_create	a file of so many bytes for the team, contents undefined; all
+ *				processes call it in the same order with the same sizes, and
+ *				file_close when nobody uses it any more.  Each reads and writes
+ *				where it likes; what it wrote is there for the others after a
+ *				barrier.  Wanted out of core only.
  * check_interrupts, progress	called at least every few milliseconds, but
  *				for waits.  Only what process 0 reports counts: it is what
  *				the team has done.
@@ -69,6 +88,12 @@ typedef struct GraphHost
 	void	   *(*alloc_shared) (void *arg, size_t size);
 	void		(*release_shared) (void *arg, void *memory);
 	void		(*barrier) (void *arg);
+	void	   *(*file_create) (void *arg, uint64_t size);
+	void		(*file_close) (void *arg, void *file);
+	void		(*file_read) (void *arg, void *file, uint64_t offset,
+							  void *data, size_t size);
+	void		(*file_write) (void *arg, void *file, uint64_t offset,
+							   const void *data, size_t size);
 	void		(*check_interrupts) (void *arg);
 	void		(*progress) (void *arg, GraphPhase phase,
 							 uint64_t done, uint64_t total);
@@ -80,6 +105,9 @@ typedef struct GraphParams
 	uint32_t	pool_size;		/* L: candidates kept per node, e.g. 64..200 */
 	uint32_t	min_in_degree;	/* floor for connectivity, e.g. 4..8 */
 	uint64_t	seed;
+	size_t		memory;			/* 0: all that it takes; otherwise the build is
+								 * out of core and takes no more, if that
+								 * suffices (graph_outofcore_memory) */
 	/* selection; see select.c */
 	float		kappa;			/* 1 */
 	float		tau;			/* 0.03: shift, in units of the nearest
@@ -111,6 +139,9 @@ typedef struct GraphEdges
  * One process, same data, seed and SIMD level: same graph.  A larger team
  * breaks ties of a few candidates otherwise.  Rows of any finite magnitude
  * are fine, and equal rows, any number of them.
+ *
+ * Out of core (params->memory) vectors have a source, and rows that are near
+ * each other should have near numbers, see graph_order.
  */
 extern void graph_build_layer(const GraphVectors *vectors,
 							  const GraphParams *params,
@@ -121,12 +152,33 @@ extern void graph_build_layer(const GraphVectors *vectors,
  * Memory that graph_build_layer takes at its peak beyond the vectors and the
  * edges, in bytes (an upper bound, for maintenance_work_mem): shared and that
  * of all processes together; and the shared alone, as graph_arena needs it.
+ * Vectors with a source take none.
  */
 extern size_t graph_build_memory(uint32_t n, uint32_t dim,
 								 const GraphParams *params, uint32_t size);
 extern size_t graph_build_shared_memory(uint32_t n, uint32_t dim,
 										const GraphParams *params,
 										uint32_t size);
+
+/*
+ * The least params->memory with which a layer can be built out of core, and
+ * the bytes of the files it writes then.
+ */
+extern size_t graph_outofcore_memory(uint32_t n, uint32_t dim,
+									 const GraphParams *params,
+									 uint32_t size);
+extern uint64_t graph_outofcore_file_size(uint32_t n,
+										  const GraphParams *params);
+
+/*
+ * An order in which rows that are near each other follow each other: order[k]
+ * is the row that comes k-th.  order is shared.  Takes the memory that
+ * graph_order_memory says, all of it or the shared alone.
+ */
+extern void graph_order(const GraphVectors *vectors, uint64_t seed,
+						const GraphHost *host, uint32_t *order);
+extern size_t graph_order_memory(uint32_t n, uint32_t dim, uint32_t size,
+								 size_t *shared);
 
 /*
  * Adaptive selection for one node (algorithms.md section 4.3): from ncand
