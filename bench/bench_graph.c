@@ -9,8 +9,10 @@
  * BASE and QUERIES hold two uint32 (rows, dimension) and float32 rows.
  * Options: n (rows used), q (queries used), R, pool, floor, tau, kappa,
  * strict, relaxed, seed, L (comma separated list sizes), seeds (rows that are
- * scanned for the start of a search), procs (processes of the build; with
- * more than one the times are elapsed time).
+ * scanned for the start of a search), procs (processes of the build).
+ *
+ * Times of the build are CPU time with one process, elapsed time with more;
+ * these also report the CPU time that each of them took.
  *
  * A hop is a node expanded: the pages that a search of the index pins.
  *
@@ -388,6 +390,7 @@ build(const char *name, const GraphVectors *base, const GraphParams *params,
 	size_t		shared = graph_build_shared_memory(base->n, base->dim, params,
 												   procs);
 	size_t		memory = 0;
+	double		cpu = 0;
 	double		begin;
 	double		total;
 	uint32_t	entry;
@@ -396,13 +399,16 @@ build(const char *name, const GraphVectors *base, const GraphParams *params,
 	meter.clock = procs > 1 ? CLOCK_MONOTONIC : CLOCK_PROCESS_CPUTIME_ID;
 	team_start(&meter.team, procs, shared);
 	host.rank = meter.team.rank;
+	if (host.rank == 0)
+		cpu = now(CLOCK_PROCESS_CPUTIME_ID);
 	begin = meter.last = now(meter.clock);
 	graph_build_layer(base, params, &host, edges, &entry);
 	bench_progress(&meter, GRAPH_PHASE_REORDER, 0, 0);
 	total = now(meter.clock) - begin;
 	graph_reorder(base, edges, entry, 4, &host, order);
 	bench_progress(&meter, GRAPH_PHASE_REORDER, 0, 0);
-	team_end(&meter.team, meter.peak, 0);
+	team_end(&meter.team, meter.peak,
+			 (size_t) ((now(CLOCK_PROCESS_CPUTIME_ID) - cpu) * 1e3));
 
 	printf("%s n %u dim %u R %u pool %u simd %s processes %u\n"
 		   "build %.2f s:", name, base->n, base->dim, params->max_degree,
@@ -410,8 +416,14 @@ build(const char *name, const GraphVectors *base, const GraphParams *params,
 		   procs, total);
 	for (i = 0; i <= GRAPH_PHASE_REORDER; i++)
 		printf(" %s %.2f", phases[i], meter.phase_seconds[i]);
+	if (procs > 1)
+		printf("; CPU");
 	for (i = 0; i < procs; i++)
+	{
 		memory += meter.team.shared->reports[i][0];
+		if (procs > 1)
+			printf(" %.2f", meter.team.shared->reports[i][1] / 1e3);
+	}
 	printf("; host called every %.1f ms at most\n", meter.longest * 1e3);
 	printf("memory %.0f MB shared, bound %.0f; in all %.0f, bound %.0f\n",
 		   graph_arena_peak(&meter.team.arena) / 1e6, shared / 1e6,

@@ -235,6 +235,8 @@ start_workers(FngBuild *build, int nworkers)
 		shm_toc_insert(pcxt->toc, KEY_QUERY_TEXT, text);
 	}
 
+	/* before any worker can arrive: the barrier must not open without us */
+	BarrierAttach(&team->shared->barrier);
 	LaunchParallelWorkers(pcxt);
 	if (pcxt->nworkers_launched == 0)
 	{
@@ -242,7 +244,6 @@ start_workers(FngBuild *build, int nworkers)
 		return false;
 	}
 	team->size = pcxt->nworkers_launched + 1;
-	BarrierAttach(&team->shared->barrier);
 	return true;
 }
 
@@ -521,7 +522,7 @@ fng_team_share(FngBuild *build, Size size)
 		else if ((team->segment = dsm_attach(team->shared->arena)) == NULL)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("could not map dynamic shared memory segment")));
+					 errmsg("could not map the shared memory of the index build")));
 	}
 	base = team->segment != NULL ? dsm_segment_address(team->segment) : team->mapped;
 	graph_arena_init(&team->arena, base, size);

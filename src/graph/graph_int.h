@@ -491,9 +491,9 @@ extern void graph_set_clear(GraphSet *set);
 extern bool graph_set_add(GraphSet *set, uint32_t node);
 extern void graph_sort(GraphEntry *entries, GraphEntry *scratch, uint32_t n);
 extern void graph_select_smallest(GraphEntry *entries, uint32_t n, uint32_t k);
-extern uint32_t graph_pool_merge(GraphPools *pools, uint32_t node,
-								 GraphEntry *fresh, uint32_t nfresh,
-								 GraphEntry *scratch, GraphSet *set);
+extern void graph_pool_merge(GraphPools *pools, uint32_t node,
+							 GraphEntry *fresh, uint32_t nfresh,
+							 GraphEntry *scratch, GraphSet *set);
 
 /* partition.c */
 extern uint32_t graph_leaf_limit(const GraphSpace *space);

@@ -162,9 +162,9 @@ graph_select_smallest(GraphEntry *entries, uint32_t n, uint32_t k)
 /*
  * Merge at most GRAPH_FRESH_MAX fresh entries (in any order, repetitions
  * allowed, the node itself not) into the pool of a node.  scratch has room
- * for GRAPH_FRESH_MAX entries; fresh is destroyed.  Returns how many came in.
+ * for GRAPH_FRESH_MAX entries; fresh is destroyed.
  */
-uint32_t
+void
 graph_pool_merge(GraphPools *pools, uint32_t node,
 				 GraphEntry *fresh, uint32_t nfresh,
 				 GraphEntry *scratch, GraphSet *set)
@@ -172,7 +172,6 @@ graph_pool_merge(GraphPools *pools, uint32_t node,
 	GraphEntry *pool = pools->entries + (size_t) node * pools->capacity;
 	uint32_t	count = pools->count[node];
 	uint32_t	kept = 0;
-	uint32_t	added = 0;
 	uint32_t	i;
 	uint32_t	j;
 	uint32_t	out;
@@ -188,7 +187,7 @@ graph_pool_merge(GraphPools *pools, uint32_t node,
 			fresh[kept++] = fresh[i];
 	}
 	if (kept == 0)
-		return 0;
+		return;
 	if (kept > pools->capacity)
 	{
 		graph_select_smallest(fresh, kept, pools->capacity);
@@ -213,7 +212,5 @@ graph_pool_merge(GraphPools *pools, uint32_t node,
 			pool[i + j] = fresh[j];
 			j++;
 		}
-		added = j;
 	}
-	return added;
 }

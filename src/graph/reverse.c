@@ -273,10 +273,18 @@ has_detour(const Reselect *st, const GraphSelection *sel, uint32_t n,
 static void
 demote_redundant(Reselect *st, const GraphSelection *sel, uint32_t n)
 {
+	const GraphEdges *edges = st->before;
 	uint32_t	kept = sel->ncore;
 	uint32_t	nredundant = 0;
 	uint32_t	i;
 
+	for (i = 0; i < n; i++)
+	{
+		uint32_t	node = st->nodes[st->chosen[i]];
+
+		graph_prefetch(edges->degree + node);
+		graph_prefetch(edges->ids + (size_t) node * edges->max_degree);
+	}
 	for (i = sel->ncore; i < n; i++)
 	{
 		uint32_t	c = st->chosen[i];

@@ -13,7 +13,8 @@ use Time::HiRes qw(time usleep);
 
 srand(8);
 
-my $node = start_node('main', "fsync = off\nautovacuum = off\nmax_wal_size = 1GB");
+my $node = start_node('main', "fsync = off\nautovacuum = off\nmax_wal_size = 1GB\n"
+	  . "max_worker_processes = 12\nmax_parallel_workers = 8\nmax_parallel_maintenance_workers = 2");
 
 create_generators($node);
 $node->safe_psql('postgres', q{
@@ -21,7 +22,9 @@ $node->safe_psql('postgres', q{
 	CREATE TABLE t (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, embedding vector(64));
 	INSERT INTO t (embedding) SELECT clustered(64, 20) FROM generate_series(1, 3000);
 	CREATE TABLE long (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, embedding vector(3000));
-	INSERT INTO long (embedding) SELECT clustered(3000, 3) FROM generate_series(1, 60);});
+	INSERT INTO long (embedding) SELECT clustered(3000, 3) FROM generate_series(1, 60);
+	ALTER TABLE t SET (parallel_workers = 2);
+	ALTER TABLE long SET (parallel_workers = 2);});
 
 # Files of the database and temporary files, apart from those of catalogs
 # that VACUUM and the statements themselves may add
@@ -35,7 +38,8 @@ sub files
 	  (grep { !/^\.\.?$/ } -d "$dir/../pgsql_tmp" ? slurp_dir("$dir/../pgsql_tmp") : ());
 }
 
-# How long does a build take?
+# Builds are those of a team: what is cancelled is a leader with its workers.
+# How long does one take?
 my $start = time();
 $node->safe_psql('postgres', 'CREATE INDEX t_fng ON t USING fng (embedding); DROP INDEX t_fng;');
 my $duration = time() - $start;
@@ -50,6 +54,8 @@ foreach my $i (1 .. 15)
 {
 	my $timeout = int(1000 * $duration * $i / 18) + 1;
 	my $settings = $i % 3 == 0 ? "SET maintenance_work_mem = '1MB';" : '';
+
+	$settings .= 'SET descartes.debug_build_in_file = on;' if $i % 4 == 1;
 	my (undef, undef, $err) = $node->psql('postgres',
 		"SET client_min_messages = warning; $settings SET statement_timeout = $timeout;
 		CREATE INDEX t_fng ON t USING fng (embedding);");
@@ -113,11 +119,46 @@ is(files(), $before, 'no file is left of builds cancelled or terminated');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_class WHERE relname ~ 'fng'}), '0',
 	'no index is left');
 
+# A worker that is terminated takes the build along.
+my $terminated = 0;
+foreach my $i (1 .. 6)
+{
+	my ($out, $err) = ('', '');
+	my $build = IPC::Run::start(
+		[ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c',
+			'CREATE INDEX t_fng ON t USING fng (embedding)' ],
+		'>', \$out, '2>', \$err);
+
+	$node->safe_psql('postgres', qq{
+		DO \$\$
+		BEGIN
+			FOR i IN 1 .. 20000 LOOP
+				PERFORM pg_stat_clear_snapshot();
+				EXIT WHEN EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'parallel worker');
+			END LOOP;
+			PERFORM pg_sleep(0.05 * $i);
+			PERFORM pg_terminate_backend(pid) FROM pg_stat_activity
+				WHERE backend_type = 'parallel worker' LIMIT 1;
+		END \$\$;});
+	$build->finish;
+	if ($err =~ /ERROR|FATAL/)
+	{
+		$terminated++;
+		like($err, qr/terminating|lost connection to parallel worker/, "what is said: $err");
+	}
+	$node->safe_psql('postgres', 'SET client_min_messages = warning; DROP INDEX IF EXISTS t_fng');
+}
+cmp_ok($terminated, '>=', 2, "builds whose worker was terminated: $terminated");
+is(files(), $before, 'no file is left of them');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'parallel worker'}),
+	'0', 'no worker is left');
+
 # A build that fails by its data leaves nothing behind either.
 $node->safe_psql('postgres', q{
 	CREATE TABLE bare (id int, embedding vector);
 	INSERT INTO bare SELECT i, ARRAY[i, 1]::vector FROM generate_series(1, 500) i;
-	INSERT INTO bare VALUES (501, '[1,2,3]');});
+	INSERT INTO bare VALUES (501, '[1,2,3]');
+	ALTER TABLE bare SET (parallel_workers = 2);});
 $before = files();
 my (undef, undef, $error) = $node->psql('postgres',
 	'CREATE INDEX bare_fng ON bare USING fng ((embedding::vector(2)))');

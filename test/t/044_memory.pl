@@ -23,7 +23,7 @@ $node->safe_psql('postgres', q{
 	INSERT INTO long (embedding) SELECT clustered(2500, 3) FROM generate_series(1, 30);
 	CREATE INDEX long_fng ON long USING fng (embedding);
 	CREATE FUNCTION used() RETURNS bigint LANGUAGE sql VOLATILE AS
-		'SELECT sum(total_bytes)::bigint FROM pg_backend_memory_contexts';
+		'SELECT sum(used_bytes)::bigint FROM pg_backend_memory_contexts';
 	-- The peak is what matters within one statement, where contexts cannot be
 	-- looked at from outside: resident memory that is not shared, in kB
 	CREATE FUNCTION resident() RETURNS bigint LANGUAGE sql VOLATILE AS $$
