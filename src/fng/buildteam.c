@@ -617,7 +617,8 @@ fng_team_alloc(FngBuild *build, Size size)
 		return build->host.alloc(build, size);
 	memory = graph_arena_alloc(&team->arena, size);
 	if (memory == NULL)
-		elog(ERROR, "index build needs more shared memory than it reckoned with");
+		elog(ERROR, "index build needs more shared memory than it reckoned with: %zu bytes, and there are %zu",
+			 size, graph_arena_room(&team->arena));
 	return memory;
 }
 
@@ -628,6 +629,25 @@ fng_team_free(FngBuild *build, void *memory)
 		build->host.release(build, memory);
 	else
 		graph_arena_release(&build->team->arena, memory);
+}
+
+/*
+ * Room for a block of shared memory, of which there is as much as the graph
+ * took at its peak: to be asked when it is ready.
+ */
+Size
+fng_team_room(FngBuild *build)
+{
+	if (build->team->size == 1)
+		return fng_graph_memory(build);
+	return graph_arena_room(&build->team->arena);
+}
+
+/* The team's temporary files; NULL of a single process. */
+FileSet *
+fng_team_files(FngTeam *team)
+{
+	return team->size > 1 ? &team->shared->files.fs : NULL;
 }
 
 /* Wait for all others; what was written before is theirs to read after. */

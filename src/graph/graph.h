@@ -69,14 +69,14 @@ typedef enum GraphPhase
  * barrier		returns when every process of the team has called it; what
  *				any of them wrote before is there for all afterwards.  A
  *				process waits nowhere else.
+ * check_interrupts, progress	called at least every few milliseconds, but
+ *				for waits.  Only what process 0 reports counts: it is what
+ *				the team has done.
  * file_create	a file of so many bytes for the team, contents undefined; all
  *				processes call it in the same order with the same sizes, and
  *				file_close when nobody uses it any more.  Each reads and writes
  *				where it likes; what it wrote is there for the others after a
  *				barrier.  Wanted out of core only.
- * check_interrupts, progress	called at least every few milliseconds, but
- *				for waits.  Only what process 0 reports counts: it is what
- *				the team has done.
  */
 typedef struct GraphHost
 {
@@ -88,15 +88,15 @@ typedef struct GraphHost
 	void	   *(*alloc_shared) (void *arg, size_t size);
 	void		(*release_shared) (void *arg, void *memory);
 	void		(*barrier) (void *arg);
+	void		(*check_interrupts) (void *arg);
+	void		(*progress) (void *arg, GraphPhase phase,
+							 uint64_t done, uint64_t total);
 	void	   *(*file_create) (void *arg, uint64_t size);
 	void		(*file_close) (void *arg, void *file);
 	void		(*file_read) (void *arg, void *file, uint64_t offset,
 							  void *data, size_t size);
 	void		(*file_write) (void *arg, void *file, uint64_t offset,
 							   const void *data, size_t size);
-	void		(*check_interrupts) (void *arg);
-	void		(*progress) (void *arg, GraphPhase phase,
-							 uint64_t done, uint64_t total);
 } GraphHost;
 
 typedef struct GraphParams

@@ -1,0 +1,197 @@
+/*-------------------------------------------------------------------------
+ *
+ * buildplan.c
+ *	  CREATE INDEX: how a graph is built within maintenance_work_mem.
+ *
+ * In memory, if all fits: points, pools, edges.  Out of core otherwise: points
+ * and pools in temporary files, neighbours found by parts (graph/outofcore.c).
+ * Edges and a few numbers per row are in memory in any case.  If not even that
+ * fits, the graph has as many rows as it can, and the others are inserted.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "build.h"
+#include "miscadmin.h"
+#include "utils/rel.h"
+
+/* A small graph is built whatever the setting. */
+#define MIN_ROWS	1024
+
+static bool choose(const FngLayout *layout, const GraphParams *params, uint32 nrows,
+				   uint32 team_size, FngPlan *plan);
+static Size shared_memory(const FngLayout *layout, uint32 nrows, bool outofcore);
+static Size early_memory(const FngLayout *layout, uint32 nrows, uint32 team_size, bool outofcore);
+static void report(FngBuild *build, uint64 nrows);
+
+/*
+ * What a graph of nrows rows takes at its peak, of all members of a team
+ * together, when it is built in memory.
+ */
+Size
+fng_build_memory(const FngLayout *layout, const GraphParams *params, uint32 nrows,
+				 uint32 team_size)
+{
+	GraphParams in_memory = *params;
+
+	in_memory.memory = 0;
+	return add_size(shared_memory(layout, nrows, false),
+					graph_build_memory(nrows, layout->code.rotdim, &in_memory, team_size));
+}
+
+/*
+ * Choose how nrows rows are built by a team.
+ */
+void
+fng_choose_plan(const FngLayout *layout, const GraphParams *params, uint64 nrows,
+				uint32 team_size, FngPlan *plan)
+{
+	uint32		low = MIN_ROWS;
+	uint32		high = FNG_MAX_BUILD_ROWS;
+
+	if (nrows <= FNG_MAX_BUILD_ROWS &&
+		choose(layout, params, (uint32) nrows, team_size, plan))
+		return;
+
+	/* bisect for the least n that does not fit */
+	while (low < high)
+	{
+		uint32		middle = low + (high - low) / 2;
+
+		if (choose(layout, params, middle, team_size, plan))
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	(void) choose(layout, params, (uint32) Min(nrows, Max(MIN_ROWS, low - 1)), team_size, plan);
+}
+
+/* False if so many rows do not fit; few are built in memory then. */
+static bool
+choose(const FngLayout *layout, const GraphParams *params, uint32 nrows, uint32 team_size,
+	   FngPlan *plan)
+{
+	uint32		dim = layout->code.rotdim;
+	Size		budget = (Size) maintenance_work_mem * 1024;
+	Size		shared = shared_memory(layout, nrows, true);
+	Size		early = early_memory(layout, nrows, team_size, true);
+
+	memset(plan, 0, sizeof(*plan));
+	plan->nrows = nrows;
+	plan->needed = fng_build_memory(layout, params, nrows, team_size);
+	if (plan->needed <= budget)
+		return true;
+	if (nrows <= MIN_ROWS)
+		return false;
+	if (add_size(shared, Max(early, graph_outofcore_memory(nrows, dim, params, team_size))) > budget)
+		return false;
+	plan->graph_memory = budget - shared;
+	plan->files = (uint64) nrows * dim * sizeof(float) + graph_outofcore_file_size(nrows, params);
+	return true;
+}
+
+/*
+ * Decide for a build of nrows rows, and tell the user before the work starts.
+ */
+void
+fng_plan(FngBuild *build, uint64 nrows)
+{
+	FngPlan    *plan = &build->plan;
+
+	fng_choose_plan(&build->layout, &build->graph, nrows, fng_team_size(build->team), plan);
+	build->nrows = plan->nrows;
+	build->ninserted = nrows - plan->nrows;
+	build->graph.memory = plan->graph_memory;
+	if (fng_team_rank(build->team) == 0)
+		report(build, nrows);
+}
+
+static void
+report(FngBuild *build, uint64 nrows)
+{
+	const FngPlan *plan = &build->plan;
+	Size		needed;
+
+	ereport(DEBUG1,
+			(errmsg_internal("fng: a graph of %u rows takes %zu kB in memory, maintenance_work_mem is %d kB",
+							 plan->nrows, plan->needed / 1024, maintenance_work_mem)));
+	if (plan->graph_memory == 0 && build->ninserted == 0)
+		return;
+	needed = fng_build_memory(&build->layout, &build->graph,
+							  (uint32) Min(nrows, FNG_MAX_BUILD_ROWS),
+							  fng_team_size(build->team)) / (1024 * 1024) + 1;
+	ereport(NOTICE,
+			(errmsg("graph of " UINT64_FORMAT " rows does not fit into maintenance_work_mem",
+					nrows),
+			 build->ninserted == 0 ?
+			 errdetail("The index is built out of core, with " UINT64_FORMAT " MB of further temporary files, which takes longer.",
+					   plan->files / (1024 * 1024) + 1) :
+			 errdetail("After the first %u the rows are inserted one by one, which takes much longer.",
+					   build->nrows),
+			 errhint("Set maintenance_work_mem to %zuMB or more to build the index in memory.",
+					 needed)));
+}
+
+/* The shared arrays outside graph/. */
+static Size
+shared_memory(const FngLayout *layout, uint32 nrows, bool outofcore)
+{
+	Size		row = sizeof(ItemPointerData) + sizeof(float) + sizeof(uint32) +
+	layout->max_degree * sizeof(uint32) + sizeof(uint16) +
+	2 * sizeof(uint32);			/* order and position */
+
+	if (!outofcore)
+		row += layout->code.rotdim * sizeof(float);
+
+	/*
+	 * Levels between have points and edges besides.  Their ratio is at least
+	 * the root of the largest, see buildgraph.c.
+	 */
+	if (nrows > FNG_TOP_TARGET * (uint32) descartes_debug_level_ratio)
+		row += (Size) ceil(row / (sqrt(descartes_debug_level_ratio) - 1));
+	return add_size(mul_size(nrows, row), 64 * 1024);
+}
+
+/*
+ * What is shared besides, and gone when the graph begins: hashes and what
+ * finds equal rows; out of core the order of the rows.
+ */
+static Size
+early_memory(const FngLayout *layout, uint32 nrows, uint32 team_size, bool outofcore)
+{
+	Size		equal = mul_size(nrows, sizeof(uint64) + 2 * sizeof(uint32));
+	Size		centre = mul_size(team_size, layout->code.rotdim * sizeof(double));
+	Size		order = 0;
+
+	if (outofcore)
+	{
+		(void) graph_order_memory(nrows, layout->code.rotdim, team_size, &order);
+		/* then it is applied to what there is of a row */
+		order = Max(order, mul_size(nrows, sizeof(ItemPointerData))) +
+			mul_size(nrows, sizeof(uint32));
+	}
+	return Max(Max(equal, centre), order) + 64 * 1024;
+}
+
+/* The size of the arena */
+Size
+fng_arena_size(FngBuild *build)
+{
+	bool		outofcore = build->plan.graph_memory > 0;
+	uint32		size = fng_team_size(build->team);
+
+	return add_size(shared_memory(&build->layout, build->nrows, outofcore),
+					Max(fng_graph_memory(build),
+						early_memory(&build->layout, build->nrows, size, outofcore)));
+}
+
+/* What of it the graph takes, and leaves behind for what comes later */
+Size
+fng_graph_memory(FngBuild *build)
+{
+	return graph_build_shared_memory(build->nrows, build->layout.code.rotdim, &build->graph,
+									 fng_team_size(build->team));
+}
