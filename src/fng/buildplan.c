@@ -21,10 +21,13 @@
 /* A small graph is built whatever the setting. */
 #define MIN_ROWS	1024
 
+/* What a process comes to need beside arrays: catalog entries, file buffers */
+#define OWN_MEMORY	((Size) 1536 * 1024)
+
 static bool choose(const FngLayout *layout, const GraphParams *params, uint32 nrows,
 				   uint32 team_size, FngPlan *plan);
 static Size shared_memory(const FngLayout *layout, uint32 nrows, bool outofcore);
-static Size early_memory(const FngLayout *layout, uint32 nrows, uint32 team_size, bool outofcore);
+static Size other_memory(const FngLayout *layout, uint32 nrows, uint32 team_size, bool outofcore);
 static void report(FngBuild *build, uint64 nrows);
 
 /*
@@ -38,8 +41,9 @@ fng_build_memory(const FngLayout *layout, const GraphParams *params, uint32 nrow
 	GraphParams in_memory = *params;
 
 	in_memory.memory = 0;
-	return add_size(shared_memory(layout, nrows, false),
-					graph_build_memory(nrows, layout->code.rotdim, &in_memory, team_size));
+	return add_size(add_size(shared_memory(layout, nrows, false), mul_size(team_size, OWN_MEMORY)),
+					Max(graph_build_memory(nrows, layout->code.rotdim, &in_memory, team_size),
+						other_memory(layout, nrows, team_size, false)));
 }
 
 /*
@@ -76,8 +80,9 @@ choose(const FngLayout *layout, const GraphParams *params, uint32 nrows, uint32 
 {
 	uint32		dim = layout->code.rotdim;
 	Size		budget = (Size) maintenance_work_mem * 1024;
-	Size		shared = shared_memory(layout, nrows, true);
-	Size		early = early_memory(layout, nrows, team_size, true);
+	Size		shared = add_size(shared_memory(layout, nrows, true),
+								  mul_size(team_size, OWN_MEMORY));
+	Size		other = other_memory(layout, nrows, team_size, true);
 
 	memset(plan, 0, sizeof(*plan));
 	plan->nrows = nrows;
@@ -86,7 +91,7 @@ choose(const FngLayout *layout, const GraphParams *params, uint32 nrows, uint32 
 		return true;
 	if (nrows <= MIN_ROWS)
 		return false;
-	if (add_size(shared, Max(early, graph_outofcore_memory(nrows, dim, params, team_size))) > budget)
+	if (add_size(shared, Max(other, graph_outofcore_memory(nrows, dim, params, team_size))) > budget)
 		return false;
 	plan->graph_memory = budget - shared;
 	plan->files = (uint64) nrows * dim * sizeof(float) + graph_outofcore_file_size(nrows, params);
@@ -135,35 +140,38 @@ report(FngBuild *build, uint64 nrows)
 					 needed)));
 }
 
-/* The shared arrays outside graph/. */
+/* The shared arrays outside graph/ that live as long as it is built. */
 static Size
 shared_memory(const FngLayout *layout, uint32 nrows, bool outofcore)
 {
+	Size		edges = layout->max_degree * sizeof(uint32) + sizeof(uint16);
+	Size		point = outofcore ? 0 : layout->code.rotdim * sizeof(float);
 	Size		row = sizeof(ItemPointerData) + sizeof(float) + sizeof(uint32) +
-	layout->max_degree * sizeof(uint32) + sizeof(uint16) +
-	2 * sizeof(uint32);			/* order and position */
+	sizeof(uint16) + point;
 
+	/* out of core the base's edges are graph/'s matter */
 	if (!outofcore)
-		row += layout->code.rotdim * sizeof(float);
+		row += layout->max_degree * sizeof(uint32);
 
 	/*
 	 * Levels between have points and edges besides.  Their ratio is at least
 	 * the root of the largest, see buildgraph.c.
 	 */
 	if (nrows > FNG_TOP_TARGET * (uint32) descartes_debug_level_ratio)
-		row += (Size) ceil(row / (sqrt(descartes_debug_level_ratio) - 1));
+		row += (Size) ceil((point + edges) / (sqrt(descartes_debug_level_ratio) - 1));
 	return add_size(mul_size(nrows, row), 64 * 1024);
 }
 
 /*
- * What is shared besides, and gone when the graph begins: hashes and what
- * finds equal rows; out of core the order of the rows.
+ * What is shared besides, before and after: hashes and what finds equal rows;
+ * out of core the order of the rows; edges and the order of the nodes.
  */
 static Size
-early_memory(const FngLayout *layout, uint32 nrows, uint32 team_size, bool outofcore)
+other_memory(const FngLayout *layout, uint32 nrows, uint32 team_size, bool outofcore)
 {
 	Size		equal = mul_size(nrows, sizeof(uint64) + 2 * sizeof(uint32));
 	Size		centre = mul_size(team_size, layout->code.rotdim * sizeof(double));
+	Size		nodes = mul_size(nrows, 2 * sizeof(uint32) + sizeof(uint16));
 	Size		order = 0;
 
 	if (outofcore)
@@ -172,8 +180,10 @@ early_memory(const FngLayout *layout, uint32 nrows, uint32 team_size, bool outof
 		/* then it is applied to what there is of a row */
 		order = Max(order, mul_size(nrows, sizeof(ItemPointerData))) +
 			mul_size(nrows, sizeof(uint32));
+		nodes += mul_size(nrows, layout->max_degree * sizeof(uint32)) +
+			mul_size(team_size, graph_row_cache_least(layout->code.rotdim) + 64);
 	}
-	return Max(Max(equal, centre), order) + 64 * 1024;
+	return Max(Max(equal, centre), Max(order, nodes)) + 64 * 1024;
 }
 
 /* The size of the arena */
@@ -185,10 +195,10 @@ fng_arena_size(FngBuild *build)
 
 	return add_size(shared_memory(&build->layout, build->nrows, outofcore),
 					Max(fng_graph_memory(build),
-						early_memory(&build->layout, build->nrows, size, outofcore)));
+						other_memory(&build->layout, build->nrows, size, outofcore)));
 }
 
-/* What of it the graph takes, and leaves behind for what comes later */
+/* What of it the graph takes, and but for edges leaves behind */
 Size
 fng_graph_memory(FngBuild *build)
 {

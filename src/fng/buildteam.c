@@ -632,14 +632,15 @@ fng_team_free(FngBuild *build, void *memory)
 }
 
 /*
- * Room for a block of shared memory, of which there is as much as the graph
- * took at its peak: to be asked when it is ready.
+ * Room for a block of shared memory when a graph is ready that was built out
+ * of core: what it took besides its edges.
  */
 Size
 fng_team_room(FngBuild *build)
 {
 	if (build->team->size == 1)
-		return fng_graph_memory(build);
+		return fng_graph_memory(build) -
+			mul_size(build->nrows, build->layout.max_degree * sizeof(uint32));
 	return graph_arena_room(&build->team->arena);
 }
 

@@ -259,6 +259,18 @@ build_in_memory(GraphSpace *space, const GraphParams *params, uint32_t nrows,
 }
 
 /*
+ * Allocate the edges, where that has been left to us.
+ */
+static void
+allocate_edges(GraphSpace *space, uint32_t nrows, GraphEdges *edges)
+{
+	if (edges->ids == NULL)
+		edges->ids = graph_alloc_shared(space->host,
+										(size_t) nrows * edges->max_degree,
+										sizeof(uint32_t));
+}
+
+/*
  * The same with pools and second edges in files.
  */
 static void
@@ -276,6 +288,7 @@ build_out_of_core(GraphSpace *space, const GraphParams *params,
 	pools.file = host->file_create(host->arg, (uint64_t) n * pools.capacity *
 								   sizeof(GraphEntry));
 	graph_fill_pools_by_parts(space, params, plan, &pools);
+	allocate_edges(space, nrows, edges);
 	second.max_degree = params->max_degree;
 	second.degree = graph_alloc_shared(host, n, sizeof(uint16_t));
 	file = host->file_create(host->arg, (uint64_t) n * second.max_degree *
@@ -330,6 +343,7 @@ graph_build_layer(const GraphVectors *vectors, const GraphParams *given,
 		build_out_of_core(&space, &params, &plan, nrows, edges);
 	else if (space.n > 1)
 		build_in_memory(&space, &params, nrows, rows, edges);
+	allocate_edges(&space, nrows, edges);
 	graph_begin(&space, GRAPH_PHASE_CONNECT, 2 * (uint64_t) nrows);
 	if (space.n < nrows)
 		graph_link_equal_rows(&space, nrows, params.max_degree, next_equal,

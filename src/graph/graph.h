@@ -141,7 +141,9 @@ typedef struct GraphEdges
  * are fine, and equal rows, any number of them.
  *
  * Out of core (params->memory) vectors have a source, and rows that are near
- * each other should have near numbers, see graph_order.
+ * each other should have near numbers, see graph_order.  edges->ids comes as
+ * NULL then: the array is allocated when there is memory for it, and the
+ * caller's to release.
  */
 extern void graph_build_layer(const GraphVectors *vectors,
 							  const GraphParams *params,
@@ -149,10 +151,10 @@ extern void graph_build_layer(const GraphVectors *vectors,
 							  GraphEdges *edges, uint32_t *entry);
 
 /*
- * Memory that graph_build_layer takes at its peak beyond the vectors and the
- * edges, in bytes (an upper bound, for maintenance_work_mem): shared and that
- * of all processes together; and the shared alone, as graph_arena needs it.
- * Vectors with a source take none.
+ * Memory that graph_build_layer takes at its peak beyond what the caller
+ * allocates, vectors and edges, in bytes (an upper bound, for
+ * maintenance_work_mem): shared and that of all processes together; and the
+ * shared alone, as graph_arena needs it.
  */
 extern size_t graph_build_memory(uint32_t n, uint32_t dim,
 								 const GraphParams *params, uint32_t size);

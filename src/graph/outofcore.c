@@ -641,7 +641,8 @@ count_memory(const GraphPlan *plan, uint32_t n, uint32_t dim,
 	parts.own += own;
 	graph_count_phase(before, held + parts_array_memory(plan, n), parts);
 
-	held += graph_array_size(n, sizeof(uint16_t));
+	held += graph_array_size(n, sizeof(uint16_t)) +
+		graph_array_size((size_t) n * params->max_degree, sizeof(uint32_t));
 	memset(after, 0, sizeof(GraphMemory));
 	select.own += space.own + graph_window_memory(pool);
 	graph_count_phase(after, held, select);

@@ -191,8 +191,8 @@ test_file_write(void *arg, void *file, uint64_t offset, const void *data,
 }
 
 static const GraphHost one_host = {&state, 0, 1, test_alloc, test_release,
-	test_alloc, test_release, no_barrier, test_file_create, test_file_close,
-test_file_read, test_file_write, test_interrupts, test_progress};
+	test_alloc, test_release, no_barrier, test_interrupts, test_progress,
+test_file_create, test_file_close, test_file_read, test_file_write};
 
 static GraphHost host;			/* of this process */
 
@@ -456,12 +456,23 @@ build(const char *what, const GraphVectors *v, const GraphParams *params,
 												   processes);
 	size_t		bytes;
 	uint32_t   *entries = team_share(processes * sizeof(uint32_t));
+	GraphEdges	made = *edges;
 	uint32_t	i;
 
 	/* no more shared memory than they say they need */
 	start_team(shared);
-	graph_build_layer(v, params, &host, edges, &entry);
+	if (params->memory > 0)
+		made.ids = NULL;
+	graph_build_layer(v, params, &host, &made, &entry);
 	entries[host.rank] = entry;
+	if (params->memory > 0)
+	{
+		if (host.rank == 0)
+			memcpy(edges->ids, made.ids,
+				   (size_t) v->n * edges->max_degree * sizeof(uint32_t));
+		host.barrier(host.arg);
+		host.release_shared(host.arg, made.ids);
+	}
 	bytes = end_team(what);
 	check(bytes <= bound, "%s n %u dim %u: %zu bytes, said at most %zu", what,
 		  v->n, v->dim, bytes, bound);
