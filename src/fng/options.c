@@ -38,7 +38,7 @@ static const FngIntOption int_options[] = {
 	{
 		"build_res_cnt",
 		"Number of candidates from which the edges of a node are selected",
-		128, 16, 1000, offsetof(FngOptions, build_res_cnt)
+		96, 16, 1000, offsetof(FngOptions, build_res_cnt)
 	},
 	{
 		"search_res_cnt",
