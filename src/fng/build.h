@@ -91,7 +91,8 @@ typedef struct FngPlan
 {
 	uint32		nrows;			/* of the graph */
 	Size		needed;			/* to build it in memory */
-	Size		graph_memory;	/* of graph/ out of core; 0: in memory */
+	bool		outofcore;
+	GraphPlan	graph;			/* if it is */
 	uint64		files;			/* bytes of files besides those of the rows */
 } FngPlan;
 
@@ -200,7 +201,6 @@ extern void fng_plan(FngBuild *build, uint64 nrows);
 extern Size fng_build_memory(const FngLayout *layout, const GraphParams *params,
 							 uint32 nrows, uint32 team_size);
 extern Size fng_arena_size(FngBuild *build);
-extern Size fng_graph_memory(FngBuild *build);
 
 /* buildload.c */
 extern void fng_load(FngBuild *build);

@@ -44,7 +44,14 @@ fng_file_create(FngBuild *build, uint64 size)
 		fng_file_write(file, size - 1, "", 1);
 	fng_team_barrier(build->team);
 	if (!leads)
+	{
 		file->file = FileSetOpen(file->set, file->name, O_RDWR);
+		if (file->file <= 0)
+			ereport(ERROR,
+					(errcode_for_file_access(),
+					 errmsg("could not open temporary file \"%s\" of the index build: %m",
+							file->name)));
+	}
 	return file;
 }
 

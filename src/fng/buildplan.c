@@ -38,11 +38,8 @@ Size
 fng_build_memory(const FngLayout *layout, const GraphParams *params, uint32 nrows,
 				 uint32 team_size)
 {
-	GraphParams in_memory = *params;
-
-	in_memory.memory = 0;
 	return add_size(add_size(shared_memory(layout, nrows, false), mul_size(team_size, OWN_MEMORY)),
-					Max(graph_build_memory(nrows, layout->code.rotdim, &in_memory, team_size),
+					Max(graph_build_memory(nrows, layout->code.rotdim, params, team_size),
 						other_memory(layout, nrows, team_size, false)));
 }
 
@@ -89,12 +86,11 @@ choose(const FngLayout *layout, const GraphParams *params, uint32 nrows, uint32 
 	plan->needed = fng_build_memory(layout, params, nrows, team_size);
 	if (plan->needed <= budget)
 		return true;
-	if (nrows <= MIN_ROWS)
+	if (nrows <= MIN_ROWS || add_size(shared, other) > budget ||
+		!graph_plan(&plan->graph, nrows, dim, params, team_size, budget - shared))
 		return false;
-	if (add_size(shared, Max(other, graph_outofcore_memory(nrows, dim, params, team_size))) > budget)
-		return false;
-	plan->graph_memory = budget - shared;
-	plan->files = (uint64) nrows * dim * sizeof(float) + graph_outofcore_file_size(nrows, params);
+	plan->outofcore = true;
+	plan->files = (uint64) nrows * dim * sizeof(float) + graph_plan_files(nrows, params);
 	return true;
 }
 
@@ -109,7 +105,8 @@ fng_plan(FngBuild *build, uint64 nrows)
 	fng_choose_plan(&build->layout, &build->graph, nrows, fng_team_size(build->team), plan);
 	build->nrows = plan->nrows;
 	build->ninserted = nrows - plan->nrows;
-	build->graph.memory = plan->graph_memory;
+	if (plan->outofcore)
+		build->graph.plan = &plan->graph;
 	if (fng_team_rank(build->team) == 0)
 		report(build, nrows);
 }
@@ -123,7 +120,7 @@ report(FngBuild *build, uint64 nrows)
 	ereport(DEBUG1,
 			(errmsg_internal("fng: a graph of %u rows takes %zu kB in memory, maintenance_work_mem is %d kB",
 							 plan->nrows, plan->needed / 1024, maintenance_work_mem)));
-	if (plan->graph_memory == 0 && build->ninserted == 0)
+	if (!plan->outofcore && build->ninserted == 0)
 		return;
 	needed = fng_build_memory(&build->layout, &build->graph,
 							  (uint32) Min(nrows, FNG_MAX_BUILD_ROWS),
@@ -190,18 +187,11 @@ other_memory(const FngLayout *layout, uint32 nrows, uint32 team_size, bool outof
 Size
 fng_arena_size(FngBuild *build)
 {
-	bool		outofcore = build->plan.graph_memory > 0;
+	const FngPlan *plan = &build->plan;
 	uint32		size = fng_team_size(build->team);
+	Size		graph = plan->outofcore ? plan->graph.memory.shared :
+	graph_build_shared_memory(build->nrows, build->layout.code.rotdim, &build->graph, size);
 
-	return add_size(shared_memory(&build->layout, build->nrows, outofcore),
-					Max(fng_graph_memory(build),
-						other_memory(&build->layout, build->nrows, size, outofcore)));
-}
-
-/* What of it the graph takes, and but for edges leaves behind */
-Size
-fng_graph_memory(FngBuild *build)
-{
-	return graph_build_shared_memory(build->nrows, build->layout.code.rotdim, &build->graph,
-									 fng_team_size(build->team));
+	return add_size(shared_memory(&build->layout, build->nrows, plan->outofcore),
+					Max(graph, other_memory(&build->layout, build->nrows, size, plan->outofcore)));
 }

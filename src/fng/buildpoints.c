@@ -21,7 +21,6 @@
 /* Rows between two looks at interrupts, or that are written at a time */
 #define ROWS_AT_A_TIME	64
 
-static bool out_of_core(const FngBuild *build);
 static void load_rows(FngBuild *build);
 static void make_point(FngBuild *build, uint32 row, const float *value, float *point);
 static void read_points(void *arg, uint32 first, uint32 n, float *points);
@@ -50,7 +49,7 @@ fng_make_points(FngBuild *build)
 
 	fng_build_phase(build, FNG_PHASE_ROTATE, nrows);
 	fng_team_share(build, fng_arena_size(build));
-	if (!out_of_core(build))
+	if (!build->plan.outofcore)
 		build->points = fng_team_alloc(build, mul_size(nrows, code->rotdim * sizeof(float)));
 	build->tids = fng_team_alloc(build, mul_size(nrows, sizeof(ItemPointerData)));
 	build->aux = fng_team_alloc(build, mul_size(nrows, sizeof(float)));
@@ -66,7 +65,7 @@ fng_make_points(FngBuild *build)
 	build->hashes = NULL;
 	if (build->layout.form == CODE_L2)
 		find_centre(build);
-	if (out_of_core(build))
+	if (build->plan.outofcore)
 	{
 		order_rows(build);
 		write_points(build);
@@ -74,12 +73,6 @@ fng_make_points(FngBuild *build)
 	else if (build->centre != NULL)
 		centre_points(build);
 	fng_team_barrier(build->team);
-}
-
-static bool
-out_of_core(const FngBuild *build)
-{
-	return build->plan.graph_memory > 0;
 }
 
 /* Read this member's rows into their places. */
@@ -101,7 +94,7 @@ load_rows(FngBuild *build)
 		build->hashes[row] = spooled->hash;
 		build->arrival[row] = row;
 		build->aux[row] = fng_aux(&build->meta, value);
-		if (!out_of_core(build))
+		if (!build->plan.outofcore)
 			make_point(build, row, value,
 					   build->points + (Size) row * build->layout.code.rotdim);
 		if (row % ROWS_AT_A_TIME == 0)
@@ -182,7 +175,7 @@ find_centre(FngBuild *build)
 	for (uint32 i = first; i < end; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (out_of_core(build))
+		if (build->plan.outofcore)
 			read_stored_points(build, i, 1, point);
 		else
 			point = build->points + (Size) i * rotdim;
@@ -309,7 +302,7 @@ fng_cache_points(FngBuild *build)
 	Size		most = graph_row_cache_most(vectors.n, vectors.dim);
 	Size		own;
 
-	if (!out_of_core(build))
+	if (!build->plan.outofcore)
 		return;
 	own = Min(TYPEALIGN(64, most), TYPEALIGN_DOWN(64, fng_team_room(build) / size));
 	own = Max(own, TYPEALIGN(64, graph_row_cache_least(vectors.dim)));
@@ -461,4 +454,3 @@ close_gaps(FngBuild *build, const uint32 *first, uint32 *moved)
 	}
 	build->nrows = kept;
 }
-

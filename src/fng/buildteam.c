@@ -639,7 +639,7 @@ Size
 fng_team_room(FngBuild *build)
 {
 	if (build->team->size == 1)
-		return fng_graph_memory(build) -
+		return build->plan.graph.memory.shared -
 			mul_size(build->nrows, build->layout.max_degree * sizeof(uint32));
 	return graph_arena_room(&build->team->arena);
 }

@@ -48,7 +48,7 @@ graph_params_init(GraphParams *params)
 	params->pool_size = 96;
 	params->min_in_degree = 8;
 	params->seed = 1;
-	params->memory = 0;
+	params->plan = NULL;
 	params->kappa = 1.0f;
 	params->tau = 0.03f;
 	params->strict = 1.0f;
@@ -275,27 +275,23 @@ allocate_edges(GraphSpace *space, uint32_t nrows, GraphEdges *edges)
  */
 static void
 build_out_of_core(GraphSpace *space, const GraphParams *params,
-				  const GraphPlan *plan, uint32_t nrows, GraphEdges *edges)
+				  uint32_t nrows, GraphEdges *edges)
 {
 	const GraphHost *host = space->host;
 	uint32_t	n = space->n;
+	uint64_t	bytes = (uint64_t) n * params->max_degree * sizeof(uint32_t);
 	GraphPools	pools = {0};
 	GraphEdges	second = {0};
 	void	   *file;
 
 	pools.capacity = GRAPH_MIN(params->pool_size, n - 1);
 	pools.count = graph_alloc_shared(host, n, sizeof(uint16_t));
-	pools.file = host->file_create(host->arg, (uint64_t) n * pools.capacity *
-								   sizeof(GraphEntry));
-	graph_fill_pools_by_parts(space, params, plan, &pools);
+	graph_fill_pools_by_parts(space, params, &pools);
 	allocate_edges(space, nrows, edges);
 	second.max_degree = params->max_degree;
 	second.degree = graph_alloc_shared(host, n, sizeof(uint16_t));
-	file = host->file_create(host->arg, (uint64_t) n * second.max_degree *
-							 sizeof(uint32_t));
-	graph_space_cache(space, plan->cache);
+	file = host->file_create(host->arg, bytes);
 	select_edges(space, params, nrows, &pools, &second, file, edges);
-	graph_space_cache(space, graph_row_cache_least(space->vectors->dim));
 	host->file_close(host->arg, file);
 	graph_release_shared(host, second.degree);
 	host->file_close(host->arg, pools.file);
@@ -320,7 +316,6 @@ graph_build_layer(const GraphVectors *vectors, const GraphParams *given,
 				  const GraphHost *host, GraphEdges *edges, uint32_t *entry)
 {
 	GraphParams params = *given;
-	GraphPlan	plan = {0};
 	GraphSpace	space;
 	uint32_t	nrows = vectors->n;
 	uint32_t   *rows;
@@ -328,8 +323,6 @@ graph_build_layer(const GraphVectors *vectors, const GraphParams *given,
 
 	params.max_degree = GRAPH_MIN(params.max_degree, edges->max_degree);
 	graph_limit_params(&params);
-	if (params.memory > 0)
-		(void) graph_plan(&plan, nrows, vectors->dim, &params, host->size);
 	graph_space_init(&space, vectors, host);
 	*entry = graph_central_node(&space);
 	if (host->rank == 0)
@@ -339,8 +332,8 @@ graph_build_layer(const GraphVectors *vectors, const GraphParams *given,
 	next_equal = graph_alloc_shared(host, nrows, sizeof(uint32_t));
 	space.n = graph_distinct_rows(&space, rows, next_equal);
 	space.rows = rows;
-	if (space.n > 1 && params.memory > 0)
-		build_out_of_core(&space, &params, &plan, nrows, edges);
+	if (space.n > 1 && params.plan)
+		build_out_of_core(&space, &params, nrows, edges);
 	else if (space.n > 1)
 		build_in_memory(&space, &params, nrows, rows, edges);
 	allocate_edges(&space, nrows, edges);
@@ -385,13 +378,6 @@ build_memory(uint32_t n, uint32_t dim, const GraphParams *given,
 	size_t		held;
 
 	graph_limit_params(&params);
-	if (params.memory > 0)
-	{
-		GraphPlan	plan;
-
-		(void) graph_plan(&plan, n, dim, &params, size);
-		return plan.memory;
-	}
 	graph_count_phase(&peak, 0, space);
 	/* the room for the means serves all small exchanges */
 	held = space.shared;

@@ -99,15 +99,30 @@ typedef struct GraphHost
 							   const void *data, size_t size);
 } GraphHost;
 
+/* Memory in bytes */
+typedef struct GraphMemory
+{
+	size_t		shared;
+	size_t		own;			/* of every process */
+	size_t		first;			/* of process 0, beyond its own */
+} GraphMemory;
+
+/* How a layer is built out of core; see graph_plan. */
+typedef struct GraphPlan
+{
+	uint32_t	nparts;
+	uint32_t	room;			/* members of a part at most */
+	size_t		cache;			/* of rows, in bytes per process */
+	GraphMemory memory;			/* the peaks of the build */
+} GraphPlan;
+
 typedef struct GraphParams
 {
 	uint32_t	max_degree;		/* R, multiple of 16, 16 .. 255 rounded down */
 	uint32_t	pool_size;		/* L: candidates kept per node, e.g. 64..200 */
 	uint32_t	min_in_degree;	/* floor for connectivity, e.g. 4..8 */
 	uint64_t	seed;
-	size_t		memory;			/* 0: all that it takes; otherwise the build is
-								 * out of core and takes no more, if that
-								 * suffices (graph_outofcore_memory) */
+	const struct GraphPlan *plan;	/* NULL: in memory */
 	/* selection; see select.c */
 	float		kappa;			/* 1 */
 	float		tau;			/* 0.03: shift, in units of the nearest
@@ -140,10 +155,10 @@ typedef struct GraphEdges
  * breaks ties of a few candidates otherwise.  Rows of any finite magnitude
  * are fine, and equal rows, any number of them.
  *
- * Out of core (params->memory) vectors have a source, and rows that are near
- * each other should have near numbers, see graph_order.  edges->ids comes as
- * NULL then: the array is allocated when there is memory for it, and the
- * caller's to release.
+ * Out of core (params->plan, which is for as many rows or more) vectors have a
+ * source, and rows that are near each other should have near numbers, see
+ * graph_order.  edges->ids comes as NULL then: the array is allocated when
+ * there is memory for it, and the caller's to release.
  */
 extern void graph_build_layer(const GraphVectors *vectors,
 							  const GraphParams *params,
@@ -151,10 +166,10 @@ extern void graph_build_layer(const GraphVectors *vectors,
 							  GraphEdges *edges, uint32_t *entry);
 
 /*
- * Memory that graph_build_layer takes at its peak beyond what the caller
- * allocates, vectors and edges, in bytes (an upper bound, for
- * maintenance_work_mem): shared and that of all processes together; and the
- * shared alone, as graph_arena needs it.
+ * Memory that graph_build_layer takes at its peak beyond the vectors and the
+ * edges, in bytes (an upper bound, for maintenance_work_mem): shared and that
+ * of all processes together; and the shared alone, as graph_arena needs it.
+ * For builds in memory, whatever params->plan is.
  */
 extern size_t graph_build_memory(uint32_t n, uint32_t dim,
 								 const GraphParams *params, uint32_t size);
@@ -163,14 +178,16 @@ extern size_t graph_build_shared_memory(uint32_t n, uint32_t dim,
 										uint32_t size);
 
 /*
- * The least params->memory with which a layer can be built out of core, and
- * the bytes of the files it writes then.
+ * Plan to build a layer out of core in so much memory, edges included: with as
+ * few parts as possible, and a cache of what is left.  False if it cannot be
+ * done: then the plan is the one that takes least.
  */
-extern size_t graph_outofcore_memory(uint32_t n, uint32_t dim,
-									 const GraphParams *params,
-									 uint32_t size);
-extern uint64_t graph_outofcore_file_size(uint32_t n,
-										  const GraphParams *params);
+extern bool graph_plan(GraphPlan *plan, uint32_t n, uint32_t dim,
+					   const GraphParams *params, uint32_t size,
+					   size_t memory);
+
+/* Bytes of the files that are written at most at a time */
+extern uint64_t graph_plan_files(uint32_t n, const GraphParams *params);
 
 /*
  * An order in which rows that are near each other follow each other: order[k]
@@ -181,6 +198,13 @@ extern void graph_order(const GraphVectors *vectors, uint64_t seed,
 						const GraphHost *host, uint32_t *order);
 extern size_t graph_order_memory(uint32_t n, uint32_t dim, uint32_t size,
 								 size_t *shared);
+
+/* What all processes take together */
+static inline size_t
+graph_all_memory(GraphMemory memory, uint32_t size)
+{
+	return memory.shared + size * memory.own + memory.first;
+}
 
 /*
  * Adaptive selection for one node (algorithms.md section 4.3): from ncand

@@ -73,14 +73,6 @@ typedef struct GraphLoop
 /* Turns of a chunk at most */
 #define GRAPH_CHUNK			64
 
-/* What a phase takes at its peak, in bytes */
-typedef struct GraphMemory
-{
-	size_t		shared;
-	size_t		own;			/* of every process */
-	size_t		first;			/* of process 0, beyond its own */
-} GraphMemory;
-
 /*
  * The rows of a layer, and the accounting of work that decides when the host
  * is asked for interrupts.
@@ -159,15 +151,6 @@ typedef struct GraphWindow
 	uint32_t	count;			/* records in it */
 	char	   *buffer;
 } GraphWindow;
-
-/* How a layer is built out of core (outofcore.c) */
-typedef struct GraphPlan
-{
-	uint32_t	nparts;
-	uint32_t	room;			/* members of a part at most */
-	size_t		cache;			/* of rows, in bytes per process */
-	GraphMemory memory;			/* the peaks of the whole build */
-} GraphPlan;
 
 /* Small set of nodes, emptied in constant time (pool.c) */
 #define GRAPH_SET_SIZE		4096
@@ -335,13 +318,6 @@ graph_count_phase(GraphMemory *peak, size_t held, GraphMemory phase)
 	peak->first = GRAPH_MAX(peak->first, phase.first);
 }
 
-/* What all processes take together */
-static inline size_t
-graph_all_memory(GraphMemory peak, uint32_t size)
-{
-	return peak.shared + size * peak.own + peak.first;
-}
-
 /* team.c */
 extern void graph_barrier(GraphSpace *space);
 extern void graph_ask_host(GraphSpace *space);
@@ -441,12 +417,17 @@ extern GraphMemory graph_fill_memory(uint32_t n, uint32_t exact, uint32_t dim,
 									 uint32_t size);
 
 /* outofcore.c */
-extern bool graph_plan(GraphPlan *plan, uint32_t n, uint32_t dim,
-					   const GraphParams *params, uint32_t size);
 extern void graph_fill_pools_by_parts(GraphSpace *space,
 									  const GraphParams *params,
-									  const GraphPlan *plan,
 									  GraphPools *pools);
+
+/* refine.c */
+extern void graph_refine_pools(GraphSpace *space, const GraphPools *before,
+							   GraphPools *after);
+extern GraphMemory graph_refine_memory(uint32_t dim,
+									   const GraphParams *params);
+
+/* window.c */
 extern void graph_window_init(const GraphSpace *space, GraphWindow *window,
 							  void *file, size_t record, uint32_t n);
 extern void graph_window_release(const GraphSpace *space,

@@ -14,8 +14,8 @@
  * has the nearest leader among those of other parts, leaders being some random
  * nodes of each.  A part's nodes are loaded, their pools are filled as those
  * of a layer in memory, and merged with what an earlier part has found for the
- * same nodes.  Two nodes near each other then are members of the same part
- * nearly always.
+ * same nodes.  What two nodes near each other miss by not being members of
+ * the same part, they find by way of a third (refine.c).
  *
  * A part has room for about as many guests as nodes of its own.  Where more
  * come, they take turns: the part is loaded again for each lot.
@@ -39,10 +39,6 @@
 /* Rows compared with the leaders at a time */
 #define PARTS_BLOCK			32
 
-/* Bytes of a window, and records at most */
-#define WINDOW_BYTES		(64 * 1024)
-#define WINDOW_RECORDS		GRAPH_CHUNK
-
 typedef struct Parts
 {
 	GraphSpace *space;
@@ -58,94 +54,6 @@ typedef struct Parts
 	GraphEntry *before;			/* what an earlier part has found */
 	GraphWindow out;
 } Parts;
-
-static uint32_t
-window_capacity(size_t record)
-{
-	return (uint32_t) GRAPH_MAX(1, GRAPH_MIN(WINDOW_BYTES / record,
-											 WINDOW_RECORDS));
-}
-
-size_t
-graph_window_memory(size_t record)
-{
-	return record * window_capacity(record);
-}
-
-/*
- * Make a window of a file with n records; without a file it takes nothing.
- */
-void
-graph_window_init(const GraphSpace *space, GraphWindow *window, void *file,
-				  size_t record, uint32_t n)
-{
-	memset(window, 0, sizeof(GraphWindow));
-	if (file == NULL)
-		return;
-	window->file = file;
-	window->record = record;
-	window->n = n;
-	window->capacity = window_capacity(record);
-	window->buffer = graph_alloc(space->host, window->capacity, record);
-}
-
-void
-graph_window_release(const GraphSpace *space, GraphWindow *window)
-{
-	if (window->file)
-		graph_release(space->host, window->buffer);
-}
-
-/*
- * Record i, valid until the next call.
- */
-const void *
-graph_window_get(const GraphSpace *space, GraphWindow *window, uint32_t i)
-{
-	const GraphHost *host = space->host;
-
-	if (i - window->first >= window->count)
-	{
-		window->count = 0;
-		window->first = i;
-		host->file_read(host->arg, window->file, (uint64_t) i * window->record,
-						window->buffer,
-						GRAPH_MIN(window->capacity, window->n - i) *
-						window->record);
-		window->count = GRAPH_MIN(window->capacity, window->n - i);
-	}
-	return window->buffer + (i - window->first) * window->record;
-}
-
-/*
- * Where to put record i; it is in the file after graph_window_flush().
- */
-void *
-graph_window_put(const GraphSpace *space, GraphWindow *window, uint32_t i)
-{
-	char	   *record;
-
-	if (window->count == window->capacity ||
-		i != window->first + window->count)
-		graph_window_flush(space, window);
-	if (window->count == 0)
-		window->first = i;
-	record = window->buffer + window->count++ * window->record;
-	memset(record, 0, window->record);
-	return record;
-}
-
-void
-graph_window_flush(const GraphSpace *space, GraphWindow *window)
-{
-	const GraphHost *host = space->host;
-
-	if (window->count > 0)
-		host->file_write(host->arg, window->file,
-						 (uint64_t) window->first * window->record,
-						 window->buffer, window->count * window->record);
-	window->count = 0;
-}
 
 /* The first node of a part's own */
 static uint32_t
@@ -264,7 +172,10 @@ place_guests(Parts *st)
 
 	memset(st->nguests, 0, nparts * sizeof(uint32_t));
 	for (i = 0; i < space->n; i++)
+	{
 		st->nguests[st->host_part[i]]++;
+		graph_work(space, 1);
+	}
 }
 
 /* Lots in which the guests of a part come */
@@ -300,6 +211,7 @@ list_members(Parts *st, uint32_t part, uint32_t lot)
 	if (space->host->rank == 0)
 		for (i = 0; i < space->n; i++)
 		{
+			graph_work(space, 1);
 			if (i >= start && i < behind)
 				st->members[n++] = i;
 			else if (st->host_part && st->host_part[i] == part)
@@ -515,20 +427,52 @@ parts_end(Parts *st)
 	graph_release(host, st);
 }
 
+static void *
+create_pool_file(GraphSpace *space, const GraphPools *pools)
+{
+	return space->host->file_create(space->host->arg, (uint64_t) space->n *
+									pools->capacity * sizeof(GraphEntry));
+}
+
 /*
- * Fill the pools of all nodes, at least two, in their file.
+ * Put pools in their place that have what parts have missed.
+ */
+static void
+refine_pools(GraphSpace *space, GraphPools *pools)
+{
+	const GraphHost *host = space->host;
+	GraphPools	better = *pools;
+	uint32_t	first = 0;
+	uint32_t	end = space->n;
+
+	better.count = graph_alloc_shared(host, space->n, sizeof(uint16_t));
+	better.file = create_pool_file(space, pools);
+	graph_refine_pools(space, pools, &better);
+	graph_share(space, &first, &end);
+	memcpy(pools->count + first, better.count + first,
+		   (end - first) * sizeof(uint16_t));
+	graph_barrier(space);
+	host->file_close(host->arg, pools->file);
+	graph_release_shared(host, better.count);
+	pools->file = better.file;
+}
+
+/*
+ * Fill the pools of all nodes, at least two, in a file.  Leaves the plan's
+ * cache behind.
  */
 void
 graph_fill_pools_by_parts(GraphSpace *space, const GraphParams *params,
-						  const GraphPlan *plan, GraphPools *pools)
+						  GraphPools *pools)
 {
+	const GraphPlan *plan = params->plan;
 	Parts	   *st = graph_alloc(space->host, 1, sizeof(Parts));
 	GraphPlan	actual = *plan;
 	uint64_t	total = 0;
 	uint32_t	part;
 	uint32_t	lot;
 
-	/* there may be fewer distinct rows than the plan reckons with */
+	/* there may be fewer rows than the plan reckons with */
 	actual.nparts = GRAPH_MIN(plan->nparts,
 							  GRAPH_MAX(1, space->n / PARTS_LEAST));
 	if (space->n <= plan->room)
@@ -538,6 +482,7 @@ graph_fill_pools_by_parts(GraphSpace *space, const GraphParams *params,
 	st->params = params;
 	st->plan = &actual;
 	st->pools = pools;
+	pools->file = create_pool_file(space, pools);
 	parts_init(st);
 	graph_begin(space, GRAPH_PHASE_NEIGHBOURS,
 				graph_fill_steps(2 * (uint64_t) space->n));
@@ -547,7 +492,8 @@ graph_fill_pools_by_parts(GraphSpace *space, const GraphParams *params,
 		total += part_lots(st, part) *
 			(uint64_t) (part_start(st, part + 1) - part_start(st, part)) +
 			st->nguests[part];
-	graph_begin(space, GRAPH_PHASE_NEIGHBOURS, graph_fill_steps(total));
+	graph_begin(space, GRAPH_PHASE_NEIGHBOURS,
+				graph_fill_steps(total) + space->n);
 	for (part = 0; part < actual.nparts; part++)
 		for (lot = 0; lot < part_lots(st, part); lot++)
 		{
@@ -555,6 +501,9 @@ graph_fill_pools_by_parts(GraphSpace *space, const GraphParams *params,
 			search_part(st);
 		}
 	parts_end(st);
+	graph_space_cache(space, plan->cache);
+	if (actual.nparts > 1)
+		refine_pools(space, pools);
 }
 
 /* Two parts with all of each other's nodes would be no smaller than one. */
@@ -623,6 +572,7 @@ count_memory(const GraphPlan *plan, uint32_t n, uint32_t dim,
 	GraphMemory space = graph_space_memory(dim, size);
 	GraphMemory parts = part_memory(plan->room, dim, params, size);
 	GraphMemory guests = guests_memory(dim, plan->nparts);
+	GraphMemory refine = graph_refine_memory(dim, params);
 	GraphMemory select = graph_select_memory(dim, params);
 	GraphMemory reselect = graph_reselect_memory(n, dim, params);
 	size_t		held = space.shared;
@@ -644,6 +594,9 @@ count_memory(const GraphPlan *plan, uint32_t n, uint32_t dim,
 	held += graph_array_size(n, sizeof(uint16_t)) +
 		graph_array_size((size_t) n * params->max_degree, sizeof(uint32_t));
 	memset(after, 0, sizeof(GraphMemory));
+	/* while there are no edges yet, and other counts instead */
+	refine.own += space.own;
+	graph_count_phase(after, held, refine);
 	select.own += space.own + graph_window_memory(pool);
 	graph_count_phase(after, held, select);
 	held += graph_array_size((size_t) n * GRAPH_FAR, sizeof(uint32_t));
@@ -660,7 +613,7 @@ count_memory(const GraphPlan *plan, uint32_t n, uint32_t dim,
  */
 static bool
 plan_parts(GraphPlan *plan, uint32_t nparts, uint32_t n, uint32_t dim,
-		   const GraphParams *params, uint32_t size)
+		   const GraphParams *params, uint32_t size, size_t memory)
 {
 	size_t		cache = graph_row_cache_least(dim);
 	GraphMemory before;
@@ -676,10 +629,10 @@ plan_parts(GraphPlan *plan, uint32_t nparts, uint32_t n, uint32_t dim,
 	plan->memory.own = GRAPH_MAX(before.own, after.own);
 	plan->memory.first = GRAPH_MAX(before.first, after.first);
 	total = graph_all_memory(plan->memory, size);
-	enough = total <= params->memory;
+	enough = total <= memory;
 	if (enough)
 	{
-		size_t		shared = plan->memory.shared + (params->memory - total);
+		size_t		shared = plan->memory.shared + (memory - total);
 		size_t		most = (shared - after.shared) / size;
 
 		most = GRAPH_MIN(most, graph_row_cache_most(n, dim));
@@ -692,58 +645,45 @@ plan_parts(GraphPlan *plan, uint32_t nparts, uint32_t n, uint32_t dim,
 }
 
 /*
- * Choose as few parts as params->memory has room for.  False if it takes more
- * in any case; the plan then is the one that takes least.
+ * See graph.h.
  */
 bool
-graph_plan(GraphPlan *plan, uint32_t n, uint32_t dim,
-		   const GraphParams *given, uint32_t size)
+graph_plan(GraphPlan *plan, uint32_t n, uint32_t dim, const GraphParams *given,
+		   uint32_t size, size_t memory)
 {
 	GraphParams params = *given;
 	uint32_t	low = 3;
 	uint32_t	high = GRAPH_MIN(n / PARTS_LEAST, UINT16_MAX);
 
 	graph_limit_params(&params);
-	if (plan_parts(plan, 1, n, dim, &params, size))
+	if (plan_parts(plan, 1, n, dim, &params, size, memory))
 		return true;
-	if (high < low || !plan_parts(plan, high, n, dim, &params, size))
+	if (high < low ||
+		!plan_parts(plan, high, n, dim, &params, size, memory))
 		return false;
 	while (low < high)
 	{
 		uint32_t	middle = low + (high - low) / 2;
 
-		if (plan_parts(plan, middle, n, dim, &params, size))
+		if (plan_parts(plan, middle, n, dim, &params, size, memory))
 			high = middle;
 		else
 			low = middle + 1;
 	}
-	return plan_parts(plan, low, n, dim, &params, size);
+	return plan_parts(plan, low, n, dim, &params, size, memory);
 }
 
 /*
- * See graph.h.
- */
-size_t
-graph_outofcore_memory(uint32_t n, uint32_t dim, const GraphParams *given,
-					   uint32_t size)
-{
-	GraphParams params = *given;
-	GraphPlan	plan;
-
-	params.memory = 1;
-	(void) graph_plan(&plan, n, dim, &params, size);
-	return graph_all_memory(plan.memory, size);
-}
-
-/*
- * See graph.h.
+ * See graph.h: pools, and better ones, or second edges.
  */
 uint64_t
-graph_outofcore_file_size(uint32_t n, const GraphParams *given)
+graph_plan_files(uint32_t n, const GraphParams *given)
 {
 	GraphParams params = *given;
+	size_t		pool;
 
 	graph_limit_params(&params);
-	return (uint64_t) n * (params.pool_size * sizeof(GraphEntry) +
-						   params.max_degree * sizeof(uint32_t));
+	pool = params.pool_size * sizeof(GraphEntry);
+	return (uint64_t) n * (pool + GRAPH_MAX(pool, params.max_degree *
+											sizeof(uint32_t)));
 }

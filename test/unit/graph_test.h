@@ -451,9 +451,11 @@ build(const char *what, const GraphVectors *v, const GraphParams *params,
 	  GraphEdges *edges)
 {
 	uint32_t	entry = GRAPH_NO_NODE;
-	size_t		bound = graph_build_memory(v->n, v->dim, params, processes);
-	size_t		shared = graph_build_shared_memory(v->n, v->dim, params,
-												   processes);
+	const GraphPlan *plan = params->plan;
+	size_t		bound = plan ? graph_all_memory(plan->memory, processes) :
+	graph_build_memory(v->n, v->dim, params, processes);
+	size_t		shared = plan ? plan->memory.shared :
+	graph_build_shared_memory(v->n, v->dim, params, processes);
 	size_t		bytes;
 	uint32_t   *entries = team_share(processes * sizeof(uint32_t));
 	GraphEdges	made = *edges;
@@ -461,11 +463,11 @@ build(const char *what, const GraphVectors *v, const GraphParams *params,
 
 	/* no more shared memory than they say they need */
 	start_team(shared);
-	if (params->memory > 0)
+	if (plan)
 		made.ids = NULL;
 	graph_build_layer(v, params, &host, &made, &entry);
 	entries[host.rank] = entry;
-	if (params->memory > 0)
+	if (plan)
 	{
 		if (host.rank == 0)
 			memcpy(edges->ids, made.ids,
