@@ -19,7 +19,7 @@
 
 /* Neighbours whose pools are looked at, and entries of each */
 #define REFINE_NEIGHBOURS	16
-#define REFINE_ENTRIES		16
+#define REFINE_ENTRIES		24
 
 /* Candidates that are compared at a time */
 #define REFINE_BLOCK		64
