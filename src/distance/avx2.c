@@ -73,6 +73,18 @@ vec_mul(Vec a, Vec b)
 	return _mm256_mul_ps(a, b);
 }
 
+KERNEL_TARGET static inline uint32_t
+vec_less(Vec a, Vec b)
+{
+	return (uint32_t) _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_LT_OQ));
+}
+
+KERNEL_TARGET static inline void
+vec_store(float *p, Vec a)
+{
+	_mm256_storeu_ps(p, a);
+}
+
 KERNEL_TARGET static inline Vec
 vec_max(Vec a, Vec b)
 {

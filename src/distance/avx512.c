@@ -71,6 +71,18 @@ vec_mul(Vec a, Vec b)
 	return _mm512_mul_ps(a, b);
 }
 
+AVX512_TARGET static inline uint32_t
+vec_less(Vec a, Vec b)
+{
+	return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ);
+}
+
+AVX512_TARGET static inline void
+vec_store(float *p, Vec a)
+{
+	_mm512_storeu_ps(p, a);
+}
+
 AVX512_TARGET static inline Vec
 vec_max(Vec a, Vec b)
 {

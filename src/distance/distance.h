@@ -76,13 +76,18 @@ typedef enum SimdLevel
  *				one after scaling, width is a multiple of 16 not below dim.
  * dot_tile_i16	like dot_tile, for rows of width int16s (lda and ldb in int16s):
  *				each product is the exact sum of the products of integers,
- *				then converted to float.  So all levels give the same bits,
- *				and square_a + square_b - 2 * (product * (unit_a * unit_b)) is
- *				0 for equal rows with equal units.  No row is longer than
- *				46,340 (the root of 2^31) and no integer is -32,768, which
- *				holds for what quantize_i16 makes of up to 460,000 dimensions.
- *				Any alignment will do; rows that start at a multiple of 64
- *				bytes (lda and ldb multiples of 32) are a little faster.
+ *				then converted to float.  So all levels give the same bits.
+ *				No row is longer than 46,340 (the root of 2^31) and no integer
+ *				is -32,768, which holds for what quantize_i16 makes of up to
+ *				460,000 dimensions.  Any alignment will do; rows that start at
+ *				a multiple of 64 bytes (lda and ldb multiples of 32) are a
+ *				little faster.
+ * distances_i16	products become squared distances, those of a row with n
+ *				others: products[j] = max(0, (square + squares[j]) -
+ *				2 * (products[j] * (unit * units[j]))), rounded as written, so
+ *				0 for equal rows with equal units.
+ * near_i16		distances_i16, and hits receives, in order, the j of those
+ *				below limit or below limits[j].  Returns their number.
  */
 #define I16_LENGTH			46000.0f
 #define I16_MOST			32767.0f
@@ -107,6 +112,14 @@ typedef struct DistanceKernels
 								 const int16_t *a, size_t lda, uint32_t na,
 								 const int16_t *b, size_t ldb, uint32_t nb,
 								 float *out, size_t ldout);
+	void		(*distances_i16) (uint32_t n, float *products,
+								  float square, float unit,
+								  const float *squares, const float *units);
+	uint32_t	(*near_i16) (uint32_t n, float *products,
+							 float square, float unit,
+							 const float *squares, const float *units,
+							 float limit, const float *limits,
+							 uint32_t *hits);
 	void		(*quantize_i16) (uint32_t dim, const float *x, float scale,
 								 const float *origin, uint32_t width,
 								 int16_t *out, float *norm, float *unit,

@@ -20,9 +20,11 @@
  *	vec_load(p)			any alignment
  *	vec_load_part(p, n)	the first n < VEC_LANES, zeros in the other lanes; it
  *						touches no memory behind them
+ *	vec_store(p, a)		any alignment
  *	vec_set(x)			x in all lanes
  *	vec_add(a, b), vec_sub(a, b), vec_mul(a, b), vec_max(a, b), vec_abs(a)
  *	vec_fma(a, b, c)	a * b + c
+ *	vec_less(a, b)		bit j: is a[j] < b[j]?
  *	vec_sum(a)			sum over the lanes
  *	vec_sum4(a, out)	out[j] = sum over the lanes of a[j], j < 4, all four
  *						in the same order
@@ -463,6 +465,93 @@ KERNEL(quantize_i16) (uint32_t dim, const float *x, float scale,
 	*square = (float) KERNEL(square_i16) (width, out) * (*unit * *unit);
 }
 
+/*
+ * The product of products is rounded before it is subtracted, and twice that
+ * is exact: so the distance of equal rows is 0 although the rest is fused.
+ */
+KERNEL_INLINE Vec
+KERNEL(distance_i16) (Vec product, Vec square, Vec unit, Vec square_j,
+					  Vec unit_j)
+{
+	Vec			scaled = vec_mul(product, vec_mul(unit, unit_j));
+
+	return vec_max(vec_fma(scaled, vec_set(-2), vec_add(square, square_j)),
+				   vec_zero());
+}
+
+KERNEL_TARGET static void
+KERNEL(distances_i16) (uint32_t n, float *products, float square, float unit,
+					   const float *squares, const float *units)
+{
+	Vec			s = vec_set(square);
+	Vec			u = vec_set(unit);
+	uint32_t	i = 0;
+
+	for (; n - i >= VEC_LANES; i += VEC_LANES)
+		vec_store(products + i,
+				  KERNEL(distance_i16) (vec_load(products + i), s, u,
+										vec_load(squares + i),
+										vec_load(units + i)));
+	if (i < n)
+	{
+		float		last[VEC_LANES];
+
+		vec_store(last,
+				  KERNEL(distance_i16) (vec_load_part(products + i, n - i),
+										s, u,
+										vec_load_part(squares + i, n - i),
+										vec_load_part(units + i, n - i)));
+		memcpy(products + i, last, (n - i) * sizeof(float));
+	}
+}
+
+/* Append first + j to the hits for every bit j. */
+KERNEL_INLINE uint32_t
+KERNEL(append_hits) (uint32_t bits, uint32_t first, uint32_t *hits,
+					 uint32_t nhits)
+{
+	for (; bits != 0; bits &= bits - 1)
+		hits[nhits++] = first + (uint32_t) __builtin_ctz(bits);
+	return nhits;
+}
+
+KERNEL_TARGET static uint32_t
+KERNEL(near_i16) (uint32_t n, float *products, float square, float unit,
+				  const float *squares, const float *units,
+				  float limit, const float *limits, uint32_t *hits)
+{
+	Vec			s = vec_set(square);
+	Vec			u = vec_set(unit);
+	Vec			most = vec_set(limit);
+	uint32_t	nhits = 0;
+	uint32_t	i = 0;
+	Vec			d;
+
+	for (; n - i >= VEC_LANES; i += VEC_LANES)
+	{
+		d = KERNEL(distance_i16) (vec_load(products + i), s, u,
+								  vec_load(squares + i), vec_load(units + i));
+		vec_store(products + i, d);
+		nhits = KERNEL(append_hits) (vec_less(d, vec_max(most, vec_load(limits + i))),
+									 i, hits, nhits);
+	}
+	if (i < n)
+	{
+		float		last[VEC_LANES];
+		uint32_t	bits;
+
+		d = KERNEL(distance_i16) (vec_load_part(products + i, n - i), s, u,
+								  vec_load_part(squares + i, n - i),
+								  vec_load_part(units + i, n - i));
+		vec_store(last, d);
+		memcpy(products + i, last, (n - i) * sizeof(float));
+		bits = vec_less(d, vec_max(most, vec_load_part(limits + i, n - i)));
+		nhits = KERNEL(append_hits) (bits & ((1U << (n - i)) - 1), i, hits,
+									 nhits);
+	}
+	return nhits;
+}
+
 /* The table of these kernels, with the given tile for 16-bit rows. */
 #define KERNEL_ENTRIES(tile_i16) \
 	{ \
@@ -475,6 +564,8 @@ KERNEL(quantize_i16) (uint32_t dim, const float *x, float scale,
 		.l2_squared_many = KERNEL(l2_squared_many), \
 		.dot_tile = KERNEL(dot_tile), \
 		.dot_tile_i16 = tile_i16, \
+		.distances_i16 = KERNEL(distances_i16), \
+		.near_i16 = KERNEL(near_i16), \
 		.quantize_i16 = KERNEL(quantize_i16) \
 	}
 

@@ -51,6 +51,20 @@ vec_load_part(const float *p, uint32_t n)
 	return vld1q_f32(part);
 }
 
+static inline uint32_t
+vec_less(Vec a, Vec b)
+{
+	static const uint32_t bits[VEC_LANES] = {1, 2, 4, 8};
+
+	return vaddvq_u32(vandq_u32(vcltq_f32(a, b), vld1q_u32(bits)));
+}
+
+static inline void
+vec_store(float *p, Vec a)
+{
+	vst1q_f32(p, a);
+}
+
 static inline Vec
 vec_set(float x)
 {

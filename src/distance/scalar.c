@@ -91,6 +91,22 @@ vec_mul(Vec a, Vec b)
 	return a;
 }
 
+static inline uint32_t
+vec_less(Vec a, Vec b)
+{
+	uint32_t	bits = 0;
+
+	for (int i = 0; i < VEC_LANES; i++)
+		bits |= (uint32_t) (a.lane[i] < b.lane[i]) << i;
+	return bits;
+}
+
+static inline void
+vec_store(float *p, Vec a)
+{
+	memcpy(p, &a, sizeof(a));
+}
+
 static inline Vec
 vec_max(Vec a, Vec b)
 {

@@ -27,13 +27,15 @@
 
 /*
  * The time of a build in units of what the machine takes for a product of two
- * rows of 256 dimensions, per row; fitted to builds of the sets that src/README
- * names.  Most of it is pairs of rows; the rest does not depend on their
- * length.
+ * rows of 256 dimensions, per row: what grows with their length, for a pool of
+ * 96, and what does not.  Fitted to words, sift, fashion and gist (in
+ * src/README), whose times it meets within a fifth.
  */
-#define PAIRS_PER_ROW	9000.0
-#define FIXED_PER_ROW	5000.0
+#define LENGTH_PER_ROW	27000.0
+#define FIXED_PER_ROW	35000.0
 #define PRODUCT_DIM		256
+#define FITTED_POOL		96
+#define FITTED_ROWS		100000
 
 /* Work that does not get faster with more processes */
 #define SERIAL_SHARE	0.05
@@ -161,18 +163,18 @@ index_bytes(const FngLayout *layout, double rows)
 }
 
 /*
- * The pools grow a little with the logarithm of the number of rows.
+ * A row takes a little more the more there are.
  */
 static double
 estimate_seconds(const FngLayout *layout, const GraphParams *params, double rows,
 				 int nprocesses)
 {
-	double		pairs = PAIRS_PER_ROW * layout->code.rotdim / PRODUCT_DIM *
-	Max(1.0, params->pool_size / 128.0);
-	double		growth = log2(Max(rows, 1024)) / log2(100000);
+	double		length = LENGTH_PER_ROW * layout->code.rotdim / PRODUCT_DIM *
+	Max(1.0, (double) params->pool_size / FITTED_POOL);
+	double		growth = log2(Max(rows, 1024)) / log2(FITTED_ROWS);
 	double		share = SERIAL_SHARE + (1 - SERIAL_SHARE) / nprocesses;
 
-	return rows * (pairs + FIXED_PER_ROW) * growth * share * time_product();
+	return rows * (length + FIXED_PER_ROW) * growth * share * time_product();
 }
 
 /* Seconds that this machine takes for one, the best of a few tries. */

@@ -7,8 +7,8 @@
  * Queries are the vectors of nodes drawn at random.  Each is kept out of its
  * own answer and out of the search's way: its edges lead straight to the
  * answer, and a query from outside has none.  One pass over all pages gives
- * the true distance of the k-th nearest; an answer counts as right if it is at
- * most that far.
+ * the true distance of the k-th nearest (truth.c); an answer counts as right if
+ * it is at most that far.
  *
  *-------------------------------------------------------------------------
  */
@@ -21,6 +21,7 @@
 #include "common/pg_prng.h"
 #include "inspect.h"
 #include "miscadmin.h"
+#include "recall.h"
 #include "scan.h"
 #include "utils/acl.h"
 #include "utils/memutils.h"
@@ -28,12 +29,16 @@
 #include "utils/rls.h"
 
 /*
- * The target is as far above 0.99 as the recall of so many queries may be off
- * (one and a half standard deviations); measured in src/README.
+ * The more control rows, the less their recall may be off, and the nearer to
+ * the wanted recall the target may be: by one and a half standard deviations.
+ * Recall@10 of a query deviates by some 0.03 there (measured, src/README).
  */
-#define CALIBRATION_QUERIES	500
+#define MIN_QUERIES			500
+#define MAX_QUERIES			1500
+#define ROWS_PER_QUERY		40
 #define CALIBRATION_K		10
-#define CALIBRATION_TARGET	0.992
+#define CALIBRATION_RECALL	0.99
+#define QUERY_DEVIATION		0.03
 
 /*
  * On easy data the shortest list would do; but deletions and queries unlike
@@ -42,29 +47,11 @@
 #define MIN_LIST_SIZE		10
 #define MAX_LIST_SIZE		2000
 
-typedef struct Controls
-{
-	FngBuild   *build;			/* whose team shares the work, or NULL */
-	Relation	index;
-	const FngLayout *layout;
-	uint32		n;
-	uint32		k;
-	uint32	   *ids;			/* n */
-	float	   *queries;		/* n * dim */
-	double	   *nearest;		/* n * k true scores, each a max-heap's array
-								 * kept sorted */
-} Controls;
-
-static double choose_list_size(Controls *controls, FngSearch *search, uint32 *list_size);
+static double choose_list_size(FngControls *controls, FngSearch *search, uint32 *list_size);
 static void check_select(const FngInspection *inspection);
-static void choose_controls(Controls *controls, pg_prng_state *prng);
-static bool take_control(Controls *controls, uint32 id);
-static void find_truth(Controls *controls);
-static void scan_blocks(Controls *controls, BlockNumber first, BlockNumber end);
-static void score_node(Controls *controls, uint32 id, const float *value);
-static void merge_truth(Controls *controls);
-static void offer(double *nearest, uint32 k, double score);
-static double measure(Controls *controls, FngSearch *search, uint32 list_size,
+static void choose_controls(FngControls *controls, pg_prng_state *prng);
+static bool take_control(FngControls *controls, uint32 id);
+static double measure(FngControls *controls, FngSearch *search, uint32 list_size,
 					  float explore_factor);
 
 PGDLLEXPORT PG_FUNCTION_INFO_V1(descartes_index_recall);
@@ -82,7 +69,7 @@ fng_calibrate(FngBuild *build)
 	MemoryContext old = MemoryContextSwitchTo(context);
 	FngSearch  *search = fng_search_create(build->index, context);
 	pg_prng_state prng;
-	Controls	controls = {0};
+	FngControls controls = {0};
 	uint32		list_size;
 	double		recall;
 
@@ -90,13 +77,13 @@ fng_calibrate(FngBuild *build)
 	controls.build = build;
 	controls.index = build->index;
 	controls.layout = &fng_search_index(search)->layout;
-	controls.n = CALIBRATION_QUERIES;
+	controls.n = Min(Max(build->nrows / ROWS_PER_QUERY, MIN_QUERIES), MAX_QUERIES);
 	controls.k = CALIBRATION_K;
 	fng_build_phase(build, FNG_PHASE_CALIBRATE, RelationGetNumberOfBlocks(build->index));
 	choose_controls(&controls, &prng);
 	if (controls.n > 0)
 	{
-		find_truth(&controls);
+		fng_find_truth(&controls);
 		recall = choose_list_size(&controls, search, &list_size);
 
 		/* a single row has no neighbours to find */
@@ -114,14 +101,15 @@ fng_calibrate(FngBuild *build)
 
 /* The least that reaches the target, to a sixteenth, and the recall there. */
 static double
-choose_list_size(Controls *controls, FngSearch *search, uint32 *list_size)
+choose_list_size(FngControls *controls, FngSearch *search, uint32 *list_size)
 {
 	uint32		low = MIN_LIST_SIZE;
 	uint32		high = MIN_LIST_SIZE;
+	double		target = CALIBRATION_RECALL + 1.5 * QUERY_DEVIATION / sqrt(controls->n);
 	double		recall;
 
 	/* double, then bisect */
-	while ((recall = measure(controls, search, high, 0)) < CALIBRATION_TARGET &&
+	while ((recall = measure(controls, search, high, 0)) < target &&
 		   high < MAX_LIST_SIZE)
 	{
 		low = high;
@@ -132,7 +120,7 @@ choose_list_size(Controls *controls, FngSearch *search, uint32 *list_size)
 		uint32		middle = low + (high - low) / 2;
 		double		here = measure(controls, search, middle, 0);
 
-		if (here < CALIBRATION_TARGET)
+		if (here < target)
 			low = middle;
 		else
 		{
@@ -157,7 +145,7 @@ descartes_index_recall(PG_FUNCTION_ARGS)
 	int32		k = PG_GETARG_INT32(2);
 	FngInspection inspection;
 	FngSearch  *search;
-	Controls	controls = {0};
+	FngControls controls = {0};
 	uint32		list_size = descartes_search_res_cnt;
 	double		recall = 0;
 
@@ -180,7 +168,7 @@ descartes_index_recall(PG_FUNCTION_ARGS)
 	choose_controls(&controls, &pg_global_prng_state);
 	if (controls.n > 0)
 	{
-		find_truth(&controls);
+		fng_find_truth(&controls);
 		if (list_size == 0)
 			list_size = fng_default_list_size(&fng_search_index(search)->meta);
 		recall = measure(&controls, search, list_size,
@@ -217,11 +205,12 @@ check_select(const FngInspection *inspection)
  * controls->n to the number found.
  */
 static void
-choose_controls(Controls *controls, pg_prng_state *prng)
+choose_controls(FngControls *controls, pg_prng_state *prng)
 {
 	const FngLayout *layout = controls->layout;
 	BlockNumber nblocks = RelationGetNumberOfBlocks(controls->index);
-	uint32		wanted = controls->n;
+	uint32		wanted = (uint32) Min((uint64) controls->n,
+									  (uint64) nblocks * layout->slots_per_page);
 	uint64		tries = (uint64) wanted * 20;
 
 	controls->ids = palloc(mul_size(wanted, sizeof(uint32)));
@@ -246,7 +235,7 @@ choose_controls(Controls *controls, pg_prng_state *prng)
 
 /* Read the node's vector into the next place.  False if it has no row. */
 static bool
-take_control(Controls *controls, uint32 id)
+take_control(FngControls *controls, uint32 id)
 {
 	FngNodeData node;
 
@@ -258,130 +247,13 @@ take_control(Controls *controls, uint32 id)
 	return true;
 }
 
-/* One pass over all nodes for the true k nearest of every control. */
-static void
-find_truth(Controls *controls)
-{
-	BlockNumber nblocks = RelationGetNumberOfBlocks(controls->index) - (FNG_META_BLOCK + 1);
-	FngTeam    *team = controls->build != NULL ? controls->build->team : NULL;
-	uint32		rank = team != NULL ? fng_team_rank(team) : 0;
-	uint32		size = team != NULL ? fng_team_size(team) : 1;
-
-	controls->nearest = MemoryContextAllocHuge(CurrentMemoryContext,
-											   mul_size(controls->n, controls->k * sizeof(double)));
-	for (Size i = 0; i < (Size) controls->n * controls->k; i++)
-		controls->nearest[i] = DBL_MAX;
-	scan_blocks(controls,
-				FNG_META_BLOCK + 1 + (BlockNumber) ((uint64) nblocks * rank / size),
-				FNG_META_BLOCK + 1 + (BlockNumber) ((uint64) nblocks * (rank + 1) / size));
-	if (size > 1)
-		merge_truth(controls);
-}
-
-static void
-scan_blocks(Controls *controls, BlockNumber first, BlockNumber end)
-{
-	const FngLayout *layout = controls->layout;
-	BufferAccessStrategy strategy = GetAccessStrategy(BAS_BULKREAD);
-	float	   *chained = layout->vector_inline ? NULL : palloc(layout->vector_bytes);
-	PGAlignedBlock page;
-	FngPass		pass;
-	Buffer		buffer;
-
-	fng_pass_begin(&pass, controls->index, first, end, strategy);
-	while ((buffer = fng_pass_next(&pass)) != InvalidBuffer)
-	{
-		BlockNumber block = BufferGetBlockNumber(buffer);
-
-		CHECK_FOR_INTERRUPTS();
-		if (controls->build != NULL && block % 64 == 0)
-			fng_build_progress(controls->build,
-							   (uint64) (block - first) * fng_team_size(controls->build->team));
-		LockBuffer(buffer, BUFFER_LOCK_SHARE);
-		memcpy(page.data, BufferGetPage(buffer), BLCKSZ);
-		UnlockReleaseBuffer(buffer);
-		for (uint32 i = 0; i < layout->slots_per_page; i++)
-		{
-			char	   *slot = FngPageSlot(layout, page.data, i);
-			const float *value = FngSlotVector(layout, slot);
-
-			if (!fng_node_usable(layout, page.data, i, 0) ||
-				!(FngSlotNode(slot)->flags & FNG_NODE_LIVE))
-				continue;
-			if (chained != NULL)
-			{
-				fng_read_vector_chain(controls->index, FngSlotNode(slot)->vector, chained,
-									  layout->vector_bytes, strategy);
-				value = chained;
-			}
-			score_node(controls, FngMakeId(layout, block, i), value);
-		}
-	}
-	fng_pass_end(&pass);
-	FreeAccessStrategy(strategy);
-}
-
-static void
-score_node(Controls *controls, uint32 id, const float *value)
-{
-	const FngLayout *layout = controls->layout;
-	const DistanceKernels *kernels = distance_kernels();
-
-	for (uint32 q = 0; q < controls->n; q++)
-	{
-		if (controls->ids[q] != id)
-			offer(controls->nearest + (Size) q * controls->k, controls->k,
-				  fng_score(layout, kernels, controls->queries + (Size) q * layout->dim,
-							0, value, 0));
-	}
-}
-
-/* Each member of the team has looked at its share of the blocks. */
-static void
-merge_truth(Controls *controls)
-{
-	FngBuild   *build = controls->build;
-	Size		n = (Size) controls->n * controls->k;
-	double	   *shared = fng_team_alloc(build, mul_size(fng_team_size(build->team),
-														n * sizeof(double)));
-
-	memcpy(shared + fng_team_rank(build->team) * n, controls->nearest, n * sizeof(double));
-	fng_team_barrier(build->team);
-	for (uint32 member = 0; member < fng_team_size(build->team); member++)
-	{
-		if (member == fng_team_rank(build->team))
-			continue;
-		for (Size i = 0; i < n; i++)
-			offer(controls->nearest + i / controls->k * controls->k, controls->k,
-				  shared[member * n + i]);
-	}
-	fng_team_barrier(build->team);
-	fng_team_free(build, shared);
-}
-
-/* Keep the k least scores, sorted. */
-static void
-offer(double *nearest, uint32 k, double score)
-{
-	uint32		at = k - 1;
-
-	if (!(score < nearest[at]))
-		return;
-	while (at > 0 && score < nearest[at - 1])
-	{
-		nearest[at] = nearest[at - 1];
-		at--;
-	}
-	nearest[at] = score;
-}
-
 /*
  * The share of the true neighbours that a search finds; NaN if there are
  * none.  Where the graph search gives up the sweep would be exact.  In a team
  * each member takes some of the queries.
  */
 static double
-measure(Controls *controls, FngSearch *search, uint32 list_size, float explore_factor)
+measure(FngControls *controls, FngSearch *search, uint32 list_size, float explore_factor)
 {
 	FngTeam    *team = controls->build != NULL ? controls->build->team : NULL;
 	uint64		right = 0;

@@ -401,9 +401,9 @@ extern void graph_distances(GraphSpace *space,
 							const GraphBlock *a, uint32_t ifirst, uint32_t na,
 							const GraphBlock *b, uint32_t jfirst, uint32_t nb,
 							float *out, size_t ldout);
-extern uint32_t graph_near(float *row, const GraphBlock *block, uint32_t i,
-						   uint32_t n, float limit, const float *limits,
-						   uint32_t *hits);
+extern uint32_t graph_near(GraphSpace *space, float *row,
+						   const GraphBlock *block, uint32_t i, uint32_t n,
+						   float limit, const float *limits, uint32_t *hits);
 extern uint32_t graph_central_node(GraphSpace *space);
 extern GraphMemory graph_space_memory(uint32_t dim, uint32_t size);
 

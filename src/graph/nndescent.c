@@ -360,8 +360,8 @@ descent_join(Descent *st, uint32_t node)
 	for (i = 0; i < nfresh; i++)
 	{
 		float	   *dist = st->dist + i * 2 * DESCENT_LIST;
-		uint32_t	nhits = graph_near(dist, &st->block, i, n, worst[i],
-									   worst, hits);
+		uint32_t	nhits = graph_near(space, dist, &st->block, i, n,
+									   worst[i], worst, hits);
 
 		for (j = 0; j < nhits; j++)
 		{

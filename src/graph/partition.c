@@ -536,7 +536,7 @@ graph_leaf_pairs(GraphSpace *space, const uint32_t *nodes,
 
 				if (i + j + 1 < m)
 					graph_pool_prefetch(pools, members[i + j + 1]);
-				nhits = graph_near(row, &block, i + j, m,
+				nhits = graph_near(space, row, &block, i + j, m,
 								   graph_pool_worst(pools, node), zeros, hits);
 				for (k = 0; k < nhits; k++)
 					if (hits[k] != i + j)

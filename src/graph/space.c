@@ -258,96 +258,23 @@ graph_products(GraphSpace *space,
 }
 
 /*
- * Turn a product into a squared distance, never negative and never NaN.
- */
-static inline float
-convert(float product, float square, float unit,
-		float other_square, float other_unit)
-{
-	float		d = (square + other_square) -
-	2.0f * (product * (unit * other_unit));
-
-	return d > 0.0f ? d : 0.0f;
-}
-
-/*
- * The same for a row of products with rows jfirst .. of a block.  A loop of
- * constant length is what -O2 vectorizes.
- */
-static inline void
-convert_block(float *restrict row, float square, float unit,
-			  const float *restrict squares, const float *restrict units)
-{
-	int			k;
-
-	for (k = 0; k < GRAPH_ALIGN_FLOATS; k++)
-		row[k] = convert(row[k], square, unit, squares[k], units[k]);
-}
-
-static inline void
-convert_row(float *row, float square, float unit,
-			const GraphBlock *block, uint32_t jfirst, uint32_t n)
-{
-	const float *squares = block->squares + jfirst;
-	const float *units = block->units + jfirst;
-	uint32_t	whole = n & ~(uint32_t) (GRAPH_ALIGN_FLOATS - 1);
-	uint32_t	i;
-
-	for (i = 0; i < whole; i += GRAPH_ALIGN_FLOATS)
-		convert_block(row + i, square, unit, squares + i, units + i);
-	for (; i < n; i++)
-		row[i] = convert(row[i], square, unit, squares[i], units[i]);
-}
-
-/* Is any distance of a block below the larger of limit and its own limit? */
-static inline bool
-any_near(const float *restrict row, float limit, const float *restrict limits)
-{
-	int			any = 0;
-	int			k;
-
-	for (k = 0; k < GRAPH_ALIGN_FLOATS; k++)
-	{
-		float		most = limits[k] > limit ? limits[k] : limit;
-
-		any |= row[k] < most ? -1 : 0;
-	}
-	return any != 0;
-}
-
-/*
  * Turn the products of row i of a block with its first n rows into squared
- * distances and find those below the larger of limit and limits[]: hits
- * receives their places.  Returns their number.
+ * distances, never negative and never NaN, and find those below the larger of
+ * limit and limits[]: hits receives their places.  Returns their number.
  */
 uint32_t
-graph_near(float *row, const GraphBlock *block, uint32_t i, uint32_t n,
-		   float limit, const float *limits, uint32_t *hits)
+graph_near(GraphSpace *space, float *row, const GraphBlock *block,
+		   uint32_t i, uint32_t n, float limit, const float *limits,
+		   uint32_t *hits)
 {
-	uint32_t	nhits = 0;
-	uint32_t	j;
-	uint32_t	k;
-
-	convert_row(row, block->squares[i], block->units[i], block, 0, n);
-	for (j = 0; j < n; j += GRAPH_ALIGN_FLOATS)
-	{
-		uint32_t	end = GRAPH_MIN(j + GRAPH_ALIGN_FLOATS, n);
-
-		if (end == j + GRAPH_ALIGN_FLOATS &&
-			!any_near(row + j, limit, limits + j))
-			continue;
-		for (k = j; k < end; k++)
-		{
-			hits[nhits] = k;
-			nhits += (row[k] < limit) | (row[k] < limits[k]);
-		}
-	}
-	return nhits;
+	return space->kernels->near_i16(n, row, block->squares[i],
+									block->units[i], block->squares,
+									block->units, limit, limits, hits);
 }
 
 /*
  * Squared distances between rows of two blocks of the same origin, as
- * graph_products(); 0 between equal rows.
+ * graph_products(), never negative and never NaN; 0 between equal rows.
  */
 void
 graph_distances(GraphSpace *space,
@@ -359,8 +286,10 @@ graph_distances(GraphSpace *space,
 
 	graph_products(space, a, ifirst, na, b, jfirst, nb, out, ldout);
 	for (i = 0; i < na; i++)
-		convert_row(out + i * ldout, a->squares[ifirst + i],
-					a->units[ifirst + i], b, jfirst, nb);
+		space->kernels->distances_i16(nb, out + i * ldout,
+									  a->squares[ifirst + i],
+									  a->units[ifirst + i],
+									  b->squares + jfirst, b->units + jfirst);
 }
 
 /*

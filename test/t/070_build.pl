@@ -47,6 +47,7 @@ $node->safe_psql('postgres', q{
 	VACUUM ANALYZE t, long;});
 
 my %processes;
+my %progress;
 
 # Creates an index in the background and counts the processes that build it;
 # afterwards checks it.  Returns what the build had to say.
@@ -64,11 +65,14 @@ sub build
 
 	while ($build->pumpable)
 	{
-		my $n = $node->safe_psql('postgres', q{
-			SELECT count(*) FROM pg_stat_activity
-			WHERE query ~ '^ ?CREATE INDEX built' AND pid <> pg_backend_pid()});
+		my ($n, $phase, $done, $total) = split /\|/, $node->safe_psql('postgres', q{
+			SELECT (SELECT count(*) FROM pg_stat_activity
+				WHERE query ~ '^ ?CREATE INDEX built' AND pid <> pg_backend_pid()),
+				p.phase, p.tuples_done, p.tuples_total
+			FROM (VALUES (1)) v LEFT JOIN pg_stat_progress_create_index p ON true});
 
 		$most = $n if $n > $most;
+		push @{ $progress{$phase} }, [ $done, $total ] if $phase;
 		$build->pump_nb;
 		usleep(5000);
 	}
@@ -104,6 +108,22 @@ foreach my $table ('few', 'none')
 {
 	build($table, 'vector_l2_ops', 3, '');
 	drain_ok($node, $table, '<->', vector_literal(4), "table $table");
+}
+
+# No worker to be had, though they are asked for
+build('t', 'vector_l2_ops', 4, 'SET max_parallel_workers = 0');
+is($processes{'t 4'}, 1, 'without workers to be had the leader builds alone');
+
+# Phases have names, and what is done is never more than the total.
+note("$_: " . join(' ', map { "$_->[0]/$_->[1]" } @{ $progress{$_} })) foreach sort keys %progress;
+cmp_ok(scalar(grep { /^building index: \w/ } keys %progress), '>=', 6, 'phases seen by their names');
+is(scalar(grep { $_->[1] > 0 && $_->[0] > $_->[1] } map { @$_ } values %progress), 0,
+	'no more is done than there is to do');
+foreach my $phase ('finding neighbors', 'adding reverse edges')
+{
+	my %done = map { $_->[0] => 1 } @{ $progress{"building index: $phase"} };
+
+	cmp_ok(scalar(keys %done), '>', 2, "progress of \"$phase\" moves");
 }
 
 # More rows than memory has room for: said before, and no row is lost

@@ -219,6 +219,7 @@ test_no_overread(const DistanceKernels *kernels, const float *a,
 	int			failures = 0;
 	float		out[TILE_MAX * TILE_MAX];
 	int16_t		shorts[SMALL_DIMS + 14];
+	uint32_t	numbers[SMALL_DIMS];
 
 	for (int i = 0; i < 2; i++)
 	{
@@ -259,6 +260,8 @@ test_no_overread(const DistanceKernels *kernels, const float *a,
 
 		kernels->quantize_i16(dim, x, 1.0f, y, SMALL_DIMS + 14, shorts,
 							  &out[0], &out[1], &out[2]);
+		kernels->distances_i16(dim, x, 1.0f, 1.0f, y, y);
+		kernels->near_i16(dim, x, 1.0f, 1.0f, y, y, 0.0f, y, numbers);
 		if (dim % 16 == 0)
 		{
 			memcpy(map[0] + page - dim * sizeof(int16_t), shorts,
@@ -602,6 +605,86 @@ test_quantize(const DistanceKernels *kernels, const float *a, const float *b)
 }
 
 /*
+ * distances_i16 rounds where its contract says so, in all lengths, and
+ * near_i16 finds those below the limits.
+ */
+static void
+test_distances_i16(const DistanceKernels *kernels, const float *a,
+				   const float *b)
+{
+	enum
+	{
+		MOST = 70
+	};
+	int			failures = 0;
+
+	for (uint32_t n = 0; n <= MOST; n++)
+	{
+		float		got[MOST + 1];
+		float		near[MOST + 1];
+		float		squares[MOST];
+		float		units[MOST];
+		float		limits[MOST];
+		float		limit;
+		uint32_t	hits[MOST];
+		uint32_t	nhits;
+		uint32_t	k = 0;
+		float		square = a[n] * a[n];
+		float		unit = fabsf(b[n]) * 1e-3f;
+
+		for (uint32_t i = 0; i <= MOST; i++)
+			got[i] = i < n ? rintf(a[i + 100] * 2e5f) : -1;
+		for (uint32_t i = 0; i < n; i++)
+		{
+			squares[i] = b[i + 100] * b[i + 100];
+			units[i] = fabsf(a[i + 200]) * 1e-3f;
+		}
+		/* some of equal rows, some of almost equal ones */
+		for (uint32_t i = 0; i < n; i += 3)
+		{
+			units[i] = unit;
+			squares[i] = got[i] * (unit * unit);
+			if (i % 2)
+				squares[i] += 1e-7f * squares[i];
+		}
+		if (n > 0)
+			square = squares[0];
+		memcpy(near, got, sizeof(got));
+		kernels->distances_i16(n, got, square, unit, squares, units);
+		for (uint32_t i = 0; i < n; i++)
+			limits[i] = i % 4 == 0 ? got[i] : i % 4 == 1 ? 0 : 2 * got[i];
+		limit = n > 0 ? got[n / 2] : 0;
+		nhits = kernels->near_i16(n, near, square, unit, squares, units,
+								  limit, limits, hits);
+		if (memcmp(near, got, sizeof(got)) != 0)
+			fail(&failures, "near_i16", n, 0, 0);
+		for (uint32_t i = 0; i < n; i++)
+			if (got[i] < limit || got[i] < limits[i])
+			{
+				expect(&failures, "hit", n, k < nhits ? (double) hits[k] : -1, i);
+				k++;
+			}
+		expect(&failures, "hits", n, nhits, k);
+		for (uint32_t i = 0; i < n; i++)
+		{
+			volatile float scale = unit * units[i];
+			volatile float scaled = rintf(a[i + 100] * 2e5f) * scale;
+			volatile float both = square + squares[i];
+			volatile float d = both - 2 * scaled;
+			float		wanted = d > 0 ? d : 0;
+
+			if (float_bits(got[i]) != float_bits(wanted))
+				fail(&failures, "distances_i16", n, got[i], wanted);
+		}
+		if (got[n] != -1)
+			fail(&failures, "behind the distances", n, got[n], -1);
+		if (n > 0)
+			expect(&failures, "distance of equal rows", n, got[0], 0);
+	}
+	report_level(failures, kernels, "distances_i16, near_i16");
+}
+
+/*
  * Distances between quantized rows.  A coordinate is wrong by at most half a
  * unit, evenly spread, so the square of a distance d by about 2 d times the
  * root of the sum of both units' squares / 12; it must stay within eight times
@@ -637,10 +720,12 @@ test_quantized_distance(const DistanceKernels *kernels, const float *a,
 		kernels->dot_tile_i16(width, shorts[0], 960, TILE_MAX, shorts[0], 960,
 							  TILE_MAX, out[0], TILE_MAX);
 		for (uint32_t i = 0; i < TILE_MAX; i++)
+			kernels->distances_i16(TILE_MAX, out[i], square[i], unit[i],
+								   square, unit);
+		for (uint32_t i = 0; i < TILE_MAX; i++)
 			for (uint32_t j = 0; j < TILE_MAX; j++)
 			{
-				float		got = (square[i] + square[j]) -
-				2 * (out[i][j] * (unit[i] * unit[j]));
+				float		got = out[i][j];
 				Results		tolerance;
 				double		wanted = reference(dim, rows[i], rows[j],
 											   &tolerance).value[0];
@@ -836,6 +921,7 @@ main(void)
 		test_tile(kernels, a, b);
 		test_tile_i16(kernels, simd_level_name(kernels->level));
 		test_quantize(kernels, a, b);
+		test_distances_i16(kernels, a, b);
 		test_quantized_distance(kernels, a, b);
 		test_cosine_edges(kernels, a);
 		test_range(kernels);
