@@ -145,6 +145,7 @@ fng_build_rows(FngBuild *build)
 		fng_make_points(build);
 		fng_build_graph(build);
 		fng_write_graph(build);
+		fng_team_unshare(build);
 		fng_make_findable(build);
 		fng_insert_rest(build);
 		fng_calibrate(build);

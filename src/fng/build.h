@@ -178,6 +178,7 @@ extern BufFile *fng_team_spool(FngBuild *build);
 extern BufFile *fng_team_spool_of(FngBuild *build, uint32 rank);
 extern void fng_team_agree(FngBuild *build, uint64 *counts);
 extern void fng_team_share(FngBuild *build, Size size);
+extern void fng_team_unshare(FngBuild *build);
 extern void *fng_team_alloc(FngBuild *build, Size size);
 extern void fng_team_free(FngBuild *build, void *memory);
 extern Size fng_team_room(FngBuild *build);

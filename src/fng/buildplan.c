@@ -21,13 +21,18 @@
 /* A small graph is built whatever the setting. */
 #define MIN_ROWS	1024
 
-/* What a process comes to need beside arrays: catalog entries, file buffers */
-#define OWN_MEMORY	((Size) 1536 * 1024)
+/*
+ * What a process comes to need beside arrays, such as catalog entries and
+ * buffers of files; an eighth of all that there is at most.
+ */
+#define OWN_MEMORY		((Size) 1280 * 1024)
+#define OWN_SHARE		8
 
 static bool choose(const FngLayout *layout, const GraphParams *params, uint32 nrows,
 				   uint32 team_size, FngPlan *plan);
 static Size shared_memory(const FngLayout *layout, uint32 nrows, bool outofcore);
 static Size other_memory(const FngLayout *layout, uint32 nrows, uint32 team_size, bool outofcore);
+static Size own_memory(Size all, uint32 team_size);
 static void report(FngBuild *build, uint64 nrows);
 
 /*
@@ -38,9 +43,17 @@ Size
 fng_build_memory(const FngLayout *layout, const GraphParams *params, uint32 nrows,
 				 uint32 team_size)
 {
-	return add_size(add_size(shared_memory(layout, nrows, false), mul_size(team_size, OWN_MEMORY)),
-					Max(graph_build_memory(nrows, layout->code.rotdim, params, team_size),
-						other_memory(layout, nrows, team_size, false)));
+	Size		arrays = add_size(shared_memory(layout, nrows, false),
+								  Max(graph_build_memory(nrows, layout->code.rotdim, params, team_size),
+									  other_memory(layout, nrows, team_size, false)));
+
+	return add_size(arrays, own_memory(arrays, team_size));
+}
+
+static Size
+own_memory(Size all, uint32 team_size)
+{
+	return Min(mul_size(team_size, OWN_MEMORY), all / OWN_SHARE);
 }
 
 /*
@@ -78,7 +91,7 @@ choose(const FngLayout *layout, const GraphParams *params, uint32 nrows, uint32 
 	uint32		dim = layout->code.rotdim;
 	Size		budget = (Size) maintenance_work_mem * 1024;
 	Size		shared = add_size(shared_memory(layout, nrows, true),
-								  mul_size(team_size, OWN_MEMORY));
+								  own_memory(budget, team_size));
 	Size		other = other_memory(layout, nrows, team_size, true);
 
 	memset(plan, 0, sizeof(*plan));

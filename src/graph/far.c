@@ -24,7 +24,7 @@
 
 /* Rows of the table at most, and of the sample of one node */
 #define FAR_TABLE		4096
-#define FAR_TABLE_BYTES	(8 * 1024 * 1024)
+#define FAR_TABLE_BYTES	(2 * 1024 * 1024)
 #define FAR_SAMPLE		128
 
 static uint32_t

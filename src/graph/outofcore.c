@@ -30,11 +30,12 @@
 #define PARTS_GUESTS		1.25
 
 /* Nodes of a part's own at least */
-#define PARTS_LEAST			1024
+#define PARTS_LEAST			256
 
-/* Leaders of a part at most, and bytes for those of all */
+/* Leaders of a part at most, of all, and bytes for those of all */
 #define PARTS_LEADERS		64
-#define PARTS_LEADER_BYTES	(2 * 1024 * 1024)
+#define PARTS_ALL_LEADERS	1024
+#define PARTS_LEADER_BYTES	(1024 * 1024)
 
 /* Rows compared with the leaders at a time */
 #define PARTS_BLOCK			32
@@ -65,8 +66,9 @@ part_start(const Parts *st, uint32_t part)
 static uint32_t
 leaders_per_part(uint32_t dim, uint32_t nparts)
 {
-	size_t		leaders = PARTS_LEADER_BYTES / graph_block_memory(dim, 1) / nparts;
+	size_t		leaders = PARTS_LEADER_BYTES / graph_block_memory(dim, 1);
 
+	leaders = GRAPH_MIN(leaders, PARTS_ALL_LEADERS) / nparts;
 	return (uint32_t) GRAPH_MAX(1, GRAPH_MIN(leaders, PARTS_LEADERS));
 }
 
