@@ -149,8 +149,8 @@ connect_level(FngBuild *build, FngLevel *level, const GraphVectors *vectors)
 	uint32		max_degree = build->layout.max_degree;
 
 	level->edges.max_degree = max_degree;
-	/* out of core the graph will, when it has memory to spare */
-	if (!build->plan.outofcore)
+	/* out of core graph/ will, of the base, when it has memory to spare */
+	if (level->rows != NULL || !build->plan.outofcore)
 		level->edges.ids = fng_team_alloc(build, mul_size(level->n, max_degree * sizeof(uint32)));
 	level->edges.degree = fng_team_alloc(build, mul_size(level->n, sizeof(uint16)));
 	graph_build_layer(vectors, &build->graph, &build->host, &level->edges, &level->entry);

@@ -13,8 +13,9 @@ use Time::HiRes qw(time usleep);
 
 srand(9);
 
-# What a process may take beyond maintenance_work_mem and what it had before
-my $slack = 2 * 1024;
+# What a process may take beyond maintenance_work_mem and what it had before, in
+# kB: when it is measured is a matter of luck
+my $slack = 1024;
 
 my $node = start_node('main', q{
 fsync = off
@@ -78,11 +79,11 @@ sub mapped
 
 # Creates index "built" in the background and watches its processes: their own
 # memory, and what they share, beyond what a backend has anyway.  Checks the
-# index, that it said what it was to say, and that it kept to $memory (kB).
-# Returns what it said.
+# index, and that it kept to $memory (kB), unless it may take more.  Returns what
+# it said.
 sub build
 {
-	my ($what, $table, $opclass, $workers, $memory, $settings) = @_;
+	my ($what, $table, $opclass, $workers, $memory, $settings, $more) = @_;
 	my ($out, $err) = ('', '');
 	my ($base, $peak, $most, $pid) = (0, 0, 1);
 	my $build = IPC::Run::start(
@@ -109,7 +110,7 @@ sub build
 	die "$what: $err" if $err =~ /ERROR/;
 	$peak = int($peak);
 	cmp_ok($peak, '<=', $memory + $slack * $most,
-		"$what: $most processes, $peak kB of maintenance_work_mem = $memory kB");
+		"$what: $most processes, $peak kB of maintenance_work_mem = $memory kB") unless $more;
 	is($most, $workers + 1, "$what: processes");
 	check_index($node, 'built', 1);
 	return $err;
@@ -181,8 +182,8 @@ my $said = build('vectors of several pages', 'long', 'vector_l2_ops', 1, int(est
 like($said, qr/DETAIL:  The index is built out of core/, 'detail');
 drain_ok($node, 'long', '<->', vector_literal(1500), 'vectors of several pages');
 
-# Less than that will do for a part of the rows
-$said = build('too little', 't', 'vector_l2_ops', 0, 1024);
+# Less than that will do for a part of the rows; a graph has 1,024 in any case.
+$said = build('too little', 't', 'vector_l2_ops', 0, 1024, '', 1);
 like($said, qr/DETAIL:  After the first \d+ the rows are inserted one by one/, 'said that rows are inserted');
 drain_ok($node, 't', '<->', vector_literal(40), 'with too little memory');
 
