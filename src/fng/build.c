@@ -4,9 +4,10 @@
  *	  CREATE INDEX: the order of the phases.
  *
  *	load		heap rows go to temporary files, NULL and NaN rows to their
- *				chains (buildload.c)
+ *				chains (buildload.c); then it is decided what is in memory
+ *				(buildplan.c)
  *	rotate		rows become points of coded space, rotated and centred; equal
- *				rows are put together
+ *				rows are put together (buildpoints.c)
  *	graph		neighbours, selection, connectivity, order (graph/), on each
  *				level (buildgraph.c)
  *	write		slots with codes, in their final order (buildwrite.c)
@@ -42,6 +43,10 @@ static void host_release(void *arg, void *memory);
 static void *host_alloc_shared(void *arg, size_t size);
 static void host_release_shared(void *arg, void *memory);
 static void host_barrier(void *arg);
+static void *host_file_create(void *arg, uint64_t size);
+static void host_file_close(void *arg, void *file);
+static void host_file_read(void *arg, void *file, uint64_t offset, void *data, size_t size);
+static void host_file_write(void *arg, void *file, uint64_t offset, const void *data, size_t size);
 static void host_interrupts(void *arg);
 static void host_progress(void *arg, GraphPhase phase, uint64_t done, uint64_t total);
 
@@ -140,6 +145,7 @@ fng_build_rows(FngBuild *build)
 		fng_make_points(build);
 		fng_build_graph(build);
 		fng_write_graph(build);
+		fng_team_unshare(build);
 		fng_make_findable(build);
 		fng_insert_rest(build);
 		fng_calibrate(build);
@@ -214,6 +220,10 @@ init_host(FngBuild *build)
 	build->host.alloc_shared = host_alloc_shared;
 	build->host.release_shared = host_release_shared;
 	build->host.barrier = host_barrier;
+	build->host.file_create = host_file_create;
+	build->host.file_close = host_file_close;
+	build->host.file_read = host_file_read;
+	build->host.file_write = host_file_write;
 	build->host.check_interrupts = host_interrupts;
 	build->host.progress = host_progress;
 }
@@ -285,6 +295,30 @@ static void
 host_barrier(void *arg)
 {
 	fng_team_barrier(((FngBuild *) arg)->team);
+}
+
+static void *
+host_file_create(void *arg, uint64_t size)
+{
+	return fng_file_create((FngBuild *) arg, size);
+}
+
+static void
+host_file_close(void *arg, void *file)
+{
+	fng_file_close((FngBuild *) arg, (FngFile *) file);
+}
+
+static void
+host_file_read(void *arg, void *file, uint64_t offset, void *data, size_t size)
+{
+	fng_file_read((FngFile *) file, offset, data, size);
+}
+
+static void
+host_file_write(void *arg, void *file, uint64_t offset, const void *data, size_t size)
+{
+	fng_file_write((FngFile *) file, offset, data, size);
 }
 
 static void

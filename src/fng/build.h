@@ -13,9 +13,11 @@
 #ifndef DESCARTES_FNG_BUILD_H
 #define DESCARTES_FNG_BUILD_H
 
+#include "../graph/rowcache.h"
 #include "access/tableam.h"
 #include "insert.h"
 #include "storage/buffile.h"
+#include "storage/fileset.h"
 
 /* Sub-phases in pg_stat_progress_create_index; 1 is the server's own. */
 typedef enum FngPhase
@@ -51,8 +53,9 @@ typedef enum FngClaim
 /* Nodes of the top level, about */
 #define FNG_TOP_TARGET	512
 
-/* buildteam.c */
+/* buildteam.c, buildfile.c */
 typedef struct FngTeam FngTeam;
+typedef struct FngFile FngFile;
 
 #define FNG_MAX_TEAM	64
 
@@ -83,10 +86,21 @@ typedef struct FngSpooled
 	uint16		unused;
 } FngSpooled;
 
+/* How a graph is built within maintenance_work_mem (buildplan.c) */
+typedef struct FngPlan
+{
+	uint32		nrows;			/* of the graph */
+	Size		needed;			/* to build it in memory */
+	bool		outofcore;
+	GraphPlan	graph;			/* if it is */
+	uint64		files;			/* bytes of files besides those of the rows */
+} FngPlan;
+
 /*
  * Rows wait in temporary files, one for each member of the team, in order of
- * arrival.  Those that maintenance_work_mem has room for are points of coded
- * space, rotated and centred, in shared memory.
+ * arrival.  Points of coded space, rotated and centred, are in shared memory
+ * or in a file of their own; everything about the graph goes by the number of
+ * a row among them.
  */
 typedef struct FngBuild
 {
@@ -114,11 +128,18 @@ typedef struct FngBuild
 	/* rows of each member, and the first of them in the graph, and the end */
 	uint64		spooled[FNG_MAX_TEAM];
 	uint32		start[FNG_MAX_TEAM + 1];
+	FngPlan		plan;
 	uint64		ninserted;		/* for which the graph has no memory */
 
 	/* the rows of the graph; arrays shared */
 	uint32		nrows;
-	float	   *points;			/* nrows * layout.code.rotdim */
+	float	   *points;			/* nrows * layout.code.rotdim; or out of core: */
+	FngFile    *point_file;
+	uint32		nfiles;			/* made so far */
+	GraphRowCache *point_cache; /* once the graph is ready */
+	void	   *point_room;		/* shared: of the caches of all */
+	CodeRotation *rotation;
+	float	   *coded;			/* room for a vector to be rotated */
 	ItemPointerData *tids;
 	float	   *aux;
 	uint64	   *hashes;			/* until equal rows are merged */
@@ -158,21 +179,45 @@ extern BufFile *fng_team_spool(FngBuild *build);
 extern BufFile *fng_team_spool_of(FngBuild *build, uint32 rank);
 extern void fng_team_agree(FngBuild *build, uint64 *counts);
 extern void fng_team_share(FngBuild *build, Size size);
+extern void fng_team_unshare(FngBuild *build);
 extern void *fng_team_alloc(FngBuild *build, Size size);
 extern void fng_team_free(FngBuild *build, void *memory);
+extern Size fng_team_room(FngBuild *build);
+extern FileSet *fng_team_files(FngTeam *team);
 extern void fng_team_barrier(FngTeam *team);
 extern uint64 fng_team_claim(FngTeam *team, int claim, uint64 n);
 extern uint64 fng_team_claimed(FngTeam *team, int claim);
 extern uint64 fng_team_sum(FngTeam *team, uint64 value);
 extern uint64 fng_team_tell(FngTeam *team, uint64 value);
 
-/* buildload.c */
-extern void fng_load(FngBuild *build);
-extern void fng_make_points(FngBuild *build);
-extern void fng_insert_rest(FngBuild *build);
+/* buildfile.c */
+extern FngFile *fng_file_create(FngBuild *build, uint64 size);
+extern void fng_file_close(FngBuild *build, FngFile *file);
+extern void fng_file_read(FngFile *file, uint64 offset, void *data, Size size);
+extern void fng_file_write(FngFile *file, uint64 offset, const void *data, Size size);
+
+/* buildplan.c */
+extern void fng_choose_plan(const FngLayout *layout, const GraphParams *params,
+							uint64 nrows, uint32 team_size, FngPlan *plan);
+extern void fng_plan(FngBuild *build, uint64 nrows);
 extern Size fng_build_memory(const FngLayout *layout, const GraphParams *params,
 							 uint32 nrows, uint32 team_size);
+extern Size fng_arena_size(FngBuild *build);
+
+/* buildload.c */
+extern void fng_load(FngBuild *build);
+extern void fng_insert_rest(FngBuild *build);
+extern FngSpooled *fng_read_row(FngBuild *build, BufFile *spool);
+extern void fng_seek_row(FngBuild *build, BufFile *spool, uint64 number);
+extern const float *fng_stored_value(FngBuild *build, uint32 row);
 extern void fng_build_value(FngBuild *build, uint32 row, float *value);
+
+/* buildpoints.c */
+extern void fng_make_points(FngBuild *build);
+extern GraphSource fng_point_source(FngBuild *build);
+extern void fng_cache_points(FngBuild *build);
+extern void fng_release_points(FngBuild *build);
+extern const float *fng_build_point(FngBuild *build, uint32 row);
 
 /* buildgraph.c: levels, edges, order */
 extern void fng_build_graph(FngBuild *build);

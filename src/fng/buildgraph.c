@@ -24,6 +24,17 @@
 /* Fewer rows than this need no level above. */
 #define MIN_ROWS_FOR_LEVELS	512
 
+/* The points of a level between */
+typedef struct LevelSource
+{
+	GraphSource base;
+	uint32		dim;
+	const uint32 *rows;
+} LevelSource;
+
+static void connect_base(FngBuild *build);
+static void connect_between(FngBuild *build, FngLevel *level);
+static void read_level(void *arg, uint32 first, uint32 n, float *points);
 static void choose_levels(FngBuild *build);
 static void sample_level(FngBuild *build, uint32 level, uint32 n, pg_prng_state *prng);
 static void connect_level(FngBuild *build, FngLevel *level, const GraphVectors *vectors);
@@ -32,35 +43,58 @@ static void order_base(FngBuild *build, FngLevel *base, const GraphVectors *vect
 void
 fng_build_graph(FngBuild *build)
 {
-	uint32		rotdim = build->layout.code.rotdim;
-	GraphVectors vectors;
-
 	choose_levels(build);
-
-	/* the levels between, on copies of their points */
 	for (uint32 l = 1; l + 1 < build->nlevels; l++)
-	{
-		FngLevel   *level = &build->levels[l];
-		float	   *points = fng_team_alloc(build, mul_size(level->n, rotdim * sizeof(float)));
+		connect_between(build, &build->levels[l]);
+	connect_base(build);
+}
 
+static void
+connect_base(FngBuild *build)
+{
+	FngLevel   *base = &build->levels[0];
+	uint32		rotdim = build->layout.code.rotdim;
+	GraphSource source = fng_point_source(build);
+	GraphVectors vectors = {build->points, rotdim, build->nrows, rotdim, NULL};
+
+	if (build->points == NULL)
+		vectors.source = &source;
+	connect_level(build, base, &vectors);
+	order_base(build, base, &vectors);
+}
+
+/* A level between, on copies of its points, or by way of those in the file */
+static void
+connect_between(FngBuild *build, FngLevel *level)
+{
+	LevelSource points = {fng_point_source(build), build->layout.code.rotdim, level->rows};
+	GraphSource source = {&points, read_level};
+	GraphVectors vectors = {NULL, points.dim, level->n, points.dim, &source};
+	float	   *copies = NULL;
+
+	if (build->points != NULL)
+	{
+		copies = fng_team_alloc(build, mul_size(level->n, points.dim * sizeof(float)));
 		for (uint32 i = fng_team_rank(build->team); i < level->n; i += fng_team_size(build->team))
-			memcpy(points + (Size) i * rotdim,
-				   build->points + (Size) level->rows[i] * rotdim, rotdim * sizeof(float));
+			memcpy(copies + (Size) i * points.dim,
+				   fng_build_point(build, level->rows[i]), points.dim * sizeof(float));
 		fng_team_barrier(build->team);
-		vectors = (GraphVectors)
-		{
-			points, rotdim, level->n, rotdim
-		};
-		connect_level(build, level, &vectors);
-		fng_team_free(build, points);
+		vectors.data = copies;
+		vectors.source = NULL;
 	}
+	connect_level(build, level, &vectors);
+	if (copies != NULL)
+		fng_team_free(build, copies);
+}
 
-	vectors = (GraphVectors)
-	{
-		build->points, rotdim, build->nrows, rotdim
-	};
-	connect_level(build, &build->levels[0], &vectors);
-	order_base(build, &build->levels[0], &vectors);
+static void
+read_level(void *arg, uint32 first, uint32 n, float *points)
+{
+	LevelSource *level = (LevelSource *) arg;
+
+	for (uint32 i = 0; i < n; i++)
+		level->base.read(level->base.arg, level->rows[first + i], 1,
+						 points + (Size) i * level->dim);
 }
 
 static void
@@ -115,7 +149,9 @@ connect_level(FngBuild *build, FngLevel *level, const GraphVectors *vectors)
 	uint32		max_degree = build->layout.max_degree;
 
 	level->edges.max_degree = max_degree;
-	level->edges.ids = fng_team_alloc(build, mul_size(level->n, max_degree * sizeof(uint32)));
+	/* out of core graph/ will, of the base, when it has memory to spare */
+	if (level->rows != NULL || !build->plan.outofcore)
+		level->edges.ids = fng_team_alloc(build, mul_size(level->n, max_degree * sizeof(uint32)));
 	level->edges.degree = fng_team_alloc(build, mul_size(level->n, sizeof(uint16)));
 	graph_build_layer(vectors, &build->graph, &build->host, &level->edges, &level->entry);
 }

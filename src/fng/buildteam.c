@@ -12,13 +12,15 @@
  * its workers.
  *
  * What they share lies in one piece of memory, the arena, whose size is known
- * when the rows are counted: a dynamic shared memory segment, or where
- * /dev/shm is too small, as in containers, a mapped temporary file.  Each
- * keeps the books of the arena for itself; all ask for the same pieces in the
- * same order, so the books agree (graph/arena.h).
+ * when the rows are counted, and which goes when the graph is written: a
+ * dynamic shared memory segment, or where /dev/shm is too small, as in
+ * containers, a mapped temporary file.  Each keeps the books of the arena for
+ * itself; all ask for the same pieces in the same order, so the books agree
+ * (graph/arena.h).
  *
  * A process without workers is a team of one: no barrier waits, and the arena
- * is private memory.
+ * is private memory.  It is one piece here, too: pieces of their own would
+ * leave gaps among each other that nobody counts.
  *
  *-------------------------------------------------------------------------
  */
@@ -98,6 +100,7 @@ struct FngTeam
 	TeamShared *shared;
 	BufFile   **spools;			/* of each member, as far as opened */
 	GraphArena	arena;
+	uint32		narenas;		/* made so far */
 	dsm_segment *segment;		/* the arena */
 	void	   *mapped;			/* or the arena in a file */
 	Size		mapped_size;
@@ -117,6 +120,7 @@ static void stop_workers(FngTeam *team);
 static void wait_for_members(FngTeam *team);
 static bool fits_shared_memory(Size size);
 static void map_file(FngBuild *build, Size size, bool create);
+static void arena_name(char *name, const FngTeam *team);
 static void unmap_file(void *arg);
 static void spool_name(char *name, uint32 rank);
 
@@ -315,9 +319,6 @@ fng_team_leave(FngBuild *build)
 		if (team->spools[i] != NULL)
 			BufFileClose(team->spools[i]);
 	}
-	if (team->segment != NULL)
-		dsm_detach(team->segment);
-	unmap_file(team);
 }
 
 /*
@@ -493,7 +494,8 @@ wait_for_members(FngTeam *team)
 }
 
 /*
- * Make the arena.  All call it, with the same size.
+ * Make the arena.  All call it, with the same size, and fng_team_unshare when
+ * nothing in it is wanted any more.
  */
 void
 fng_team_share(FngBuild *build, Size size)
@@ -501,8 +503,13 @@ fng_team_share(FngBuild *build, Size size)
 	FngTeam    *team = build->team;
 	void	   *base;
 
+	team->narenas++;
 	if (team->size == 1)
+	{
+		/* of what is not used the system gives nothing */
+		graph_arena_init(&team->arena, build->host.alloc(build, size), size);
 		return;
+	}
 	if (team->rank == 0)
 	{
 		team->shared->arena_is_file = !fits_shared_memory(size);
@@ -526,6 +533,29 @@ fng_team_share(FngBuild *build, Size size)
 	}
 	base = team->segment != NULL ? dsm_segment_address(team->segment) : team->mapped;
 	graph_arena_init(&team->arena, base, size);
+}
+
+void
+fng_team_unshare(FngBuild *build)
+{
+	FngTeam    *team = build->team;
+
+	fng_team_barrier(team);
+	if (team->size == 1)
+		build->host.release(build, team->arena.base);
+	else if (team->segment != NULL)
+		dsm_detach(team->segment);
+	else
+	{
+		char		name[MAXPGPATH];
+
+		unmap_file(team);
+		arena_name(name, team);
+		if (team->rank == 0)
+			FileSetDelete(&team->shared->files.fs, name, true);
+	}
+	team->segment = NULL;
+	memset(&team->arena, 0, sizeof(GraphArena));
 }
 
 /*
@@ -554,13 +584,15 @@ map_file(FngBuild *build, Size size, bool create)
 {
 	FngTeam    *team = build->team;
 	MemoryContextCallback *callback = MemoryContextAlloc(build->context, sizeof(*callback));
+	char		name[MAXPGPATH];
 	File		file;
 	int			error = 0;
 
+	arena_name(name, team);
 	if (create)
-		file = FileSetCreate(&team->shared->files.fs, "fng_arena");
+		file = FileSetCreate(&team->shared->files.fs, name);
 	else
-		file = FileSetOpen(&team->shared->files.fs, "fng_arena", O_RDWR);
+		file = FileSetOpen(&team->shared->files.fs, name, O_RDWR);
 	if (create)
 	{
 		do
@@ -593,6 +625,12 @@ map_file(FngBuild *build, Size size, bool create)
 }
 
 static void
+arena_name(char *name, const FngTeam *team)
+{
+	snprintf(name, MAXPGPATH, "fng_arena.%u", team->narenas);
+}
+
+static void
 unmap_file(void *arg)
 {
 	FngTeam    *team = (FngTeam *) arg;
@@ -604,30 +642,39 @@ unmap_file(void *arg)
 
 /*
  * Shared memory, aligned to 64 bytes.  All members call in the same order with
- * the same sizes; the contents are undefined.  A team of one uses the host's
- * private memory.
+ * the same sizes; the contents are undefined.
  */
 void *
 fng_team_alloc(FngBuild *build, Size size)
 {
 	FngTeam    *team = build->team;
-	void	   *memory;
+	void	   *memory = graph_arena_alloc(&team->arena, size);
 
-	if (team->size == 1)
-		return build->host.alloc(build, size);
-	memory = graph_arena_alloc(&team->arena, size);
 	if (memory == NULL)
-		elog(ERROR, "index build needs more shared memory than it reckoned with");
+		elog(ERROR, "index build needs more shared memory than it reckoned with: %zu bytes, and there are %zu",
+			 size, graph_arena_room(&team->arena));
 	return memory;
 }
 
 void
 fng_team_free(FngBuild *build, void *memory)
 {
-	if (build->team->size == 1)
-		build->host.release(build, memory);
-	else
-		graph_arena_release(&build->team->arena, memory);
+	if (!graph_arena_release(&build->team->arena, memory))
+		elog(ERROR, "index build releases shared memory that it does not have");
+}
+
+/* The largest block that fng_team_alloc can give now */
+Size
+fng_team_room(FngBuild *build)
+{
+	return graph_arena_room(&build->team->arena);
+}
+
+/* The team's temporary files; NULL of a single process. */
+FileSet *
+fng_team_files(FngTeam *team)
+{
+	return team->size > 1 ? &team->shared->files.fs : NULL;
 }
 
 /* Wait for all others; what was written before is theirs to read after. */

@@ -21,12 +21,19 @@
 /* Pages, or vectors in pages of their own, that a member claims at a time */
 #define PAGES_AT_A_TIME		64
 
+/* Room to make a slot in */
+typedef struct SlotRoom
+{
+	float	   *point;			/* of the node */
+	uint8	   *codes;			/* of its edges */
+} SlotRoom;
+
 static void assign_blocks(FngBuild *build);
 static uint32 level_id(const FngBuild *build, uint32 level, uint32 row);
 static uint32 level_row_of_base(const FngLevel *level, uint32 base_row);
 static void write_level(FngBuild *build, uint32 l);
-static void write_page(FngBuild *build, uint32 l, uint32 number, uint8 *rows);
-static void fill_slot(FngBuild *build, uint32 l, uint32 row, char *slot, uint8 *rows);
+static void write_page(FngBuild *build, uint32 l, uint32 number, SlotRoom *room);
+static void fill_slot(FngBuild *build, uint32 l, uint32 row, char *slot, SlotRoom *room);
 static uint32 down_id(const FngBuild *build, uint32 l, uint32 row);
 static void write_vectors(FngBuild *build, uint32 l);
 static void write_vector(FngBuild *build, uint32 l, uint32 row, float *value);
@@ -39,6 +46,7 @@ fng_write_graph(FngBuild *build)
 	uint64		total = 0;
 
 	assign_blocks(build);
+	fng_cache_points(build);
 	for (uint32 l = 0; l < build->nlevels; l++)
 		total += build->levels[l].n;
 	fng_build_phase(build, FNG_PHASE_WRITE, total);
@@ -46,6 +54,7 @@ fng_write_graph(FngBuild *build)
 	for (uint32 l = 0; l < build->nlevels; l++)
 		write_level(build, l);
 	fng_team_barrier(build->team);
+	fng_release_points(build);
 	if (!build->layout.vector_inline)
 	{
 		for (uint32 l = 0; l < build->nlevels; l++)
@@ -137,24 +146,28 @@ write_level(FngBuild *build, uint32 l)
 	const FngLevel *level = &build->levels[l];
 	int			claim = FNG_CLAIM_LEVEL + l;
 	uint32		npages = (level->n + layout->slots_per_page - 1) / layout->slots_per_page;
-	uint8	   *rows = palloc(layout->max_degree * layout->row_bytes);
+	SlotRoom	room;
 	uint64		from;
+
+	room.point = palloc(layout->code.rotdim * sizeof(float));
+	room.codes = palloc(layout->max_degree * layout->row_bytes);
 
 	while ((from = fng_team_claim(build->team, claim, PAGES_AT_A_TIME)) < npages)
 	{
 		for (uint64 page = from; page < Min(from + PAGES_AT_A_TIME, npages); page++)
 		{
 			CHECK_FOR_INTERRUPTS();
-			write_page(build, l, (uint32) page, rows);
+			write_page(build, l, (uint32) page, &room);
 		}
 		fng_build_progress(build, Min(fng_team_claimed(build->team, claim), npages) *
 						   layout->slots_per_page);
 	}
-	pfree(rows);
+	pfree(room.codes);
+	pfree(room.point);
 }
 
 static void
-write_page(FngBuild *build, uint32 l, uint32 number, uint8 *rows)
+write_page(FngBuild *build, uint32 l, uint32 number, SlotRoom *room)
 {
 	const FngLayout *layout = &build->layout;
 	const FngLevel *level = &build->levels[l];
@@ -171,19 +184,18 @@ write_page(FngBuild *build, uint32 l, uint32 number, uint8 *rows)
 	for (uint32 i = 0; i < n; i++)
 		fill_slot(build, l,
 				  level->order != NULL ? level->order[first + i] : first + i,
-				  FngPageSlot(layout, page, i), rows);
+				  FngPageSlot(layout, page, i), room);
 	MarkBufferDirty(buffer);
 	UnlockReleaseBuffer(buffer);
 }
 
-/* Fill one slot; "rows" is room for the codes of its edges. */
+/* Fill one slot. */
 static void
-fill_slot(FngBuild *build, uint32 l, uint32 row, char *slot, uint8 *rows)
+fill_slot(FngBuild *build, uint32 l, uint32 row, char *slot, SlotRoom *room)
 {
 	const FngLayout *layout = &build->layout;
 	const FngLevel *level = &build->levels[l];
 	uint32		base_row = level->rows == NULL ? row : level->rows[row];
-	const float *point = build->points + (Size) base_row * layout->code.rotdim;
 	FngNode		node = FngSlotNode(slot);
 	FngEdge		edges[FNG_MAX_DEGREE];
 	uint32		nedges = level->edges.ids == NULL ? 0 : level->edges.degree[row];
@@ -205,16 +217,17 @@ fill_slot(FngBuild *build, uint32 l, uint32 row, char *slot, uint8 *rows)
 	if (layout->vector_inline)
 		fng_build_value(build, base_row, FngSlotVector(layout, slot));
 
+	memcpy(room->point, fng_build_point(build, base_row), layout->code.rotdim * sizeof(float));
 	for (uint32 i = 0; i < nedges; i++)
 	{
 		uint32		to = level->edges.ids[(Size) row * level->edges.max_degree + i];
 		uint32		to_base = level->rows == NULL ? to : level->rows[to];
 
 		edges[i].id = level_id(build, l, to);
-		edges[i].row = rows + i * layout->row_bytes;
-		code_encode(&layout->code, layout->form, point,
-					build->points + (Size) to_base * layout->code.rotdim,
-					rows + i * layout->row_bytes, &edges[i].add, &edges[i].mul);
+		edges[i].row = room->codes + i * layout->row_bytes;
+		code_encode(&layout->code, layout->form, room->point,
+					fng_build_point(build, to_base),
+					room->codes + i * layout->row_bytes, &edges[i].add, &edges[i].mul);
 	}
 	fng_slot_set_edges(layout, slot, edges, nedges);
 }

@@ -54,8 +54,8 @@ PGDLLEXPORT PG_FUNCTION_INFO_V1(descartes_build_estimate);
  *
  * One row: rows of the table as the planner sees them, processes that would
  * build, memory in which the graph is built at once (with a
- * maintenance_work_mem below it takes longer), bytes of temporary files, bytes
- * of the index, seconds.
+ * maintenance_work_mem below it takes longer), bytes of temporary files (with
+ * the present maintenance_work_mem), bytes of the index, seconds (with enough).
  */
 Datum
 descartes_build_estimate(PG_FUNCTION_ARGS)
@@ -69,6 +69,7 @@ descartes_build_estimate(PG_FUNCTION_ARGS)
 	FngMetaPageData meta;
 	FngLayout	layout;
 	GraphParams params;
+	FngPlan		plan;
 	Form_pg_attribute attribute;
 	BlockNumber pages;
 	double		rows;
@@ -110,7 +111,9 @@ descartes_build_estimate(PG_FUNCTION_ARGS)
 	values[2] = Int64GetDatum((int64) fng_build_memory(&layout, &params,
 													   (uint32) Min(Max(rows, 1), FNG_MAX_BUILD_ROWS),
 													   nprocesses));
-	values[3] = Int64GetDatum((int64) (rows * (sizeof(FngSpooled) + layout.vector_bytes)));
+	fng_choose_plan(&layout, &params, (uint64) Max(rows, 1), nprocesses, &plan);
+	values[3] = Int64GetDatum((int64) (rows * (sizeof(FngSpooled) + layout.vector_bytes)) +
+							  (int64) plan.files);
 	values[4] = Int64GetDatum((int64) index_bytes(&layout, rows));
 	values[5] = Float8GetDatum(estimate_seconds(&layout, &params, rows, nprocesses));
 	table_close(heap, AccessShareLock);

@@ -196,9 +196,11 @@ merge_truth(FngControls *controls)
 {
 	FngBuild   *build = controls->build;
 	Size		n = (Size) controls->n * controls->k;
-	double	   *shared = fng_team_alloc(build, mul_size(fng_team_size(build->team),
-														n * sizeof(double)));
+	Size		size = mul_size(fng_team_size(build->team), n * sizeof(double));
+	double	   *shared;
 
+	fng_team_share(build, size + 64);
+	shared = fng_team_alloc(build, size);
 	memcpy(shared + fng_team_rank(build->team) * n, controls->nearest, n * sizeof(double));
 	fng_team_barrier(build->team);
 	for (uint32 member = 0; member < fng_team_size(build->team); member++)
@@ -209,8 +211,7 @@ merge_truth(FngControls *controls)
 			offer(controls->nearest + i / controls->k * controls->k, controls->k,
 				  shared[member * n + i]);
 	}
-	fng_team_barrier(build->team);
-	fng_team_free(build, shared);
+	fng_team_unshare(build);
 }
 
 /* Keep the k least scores, sorted. */

@@ -108,6 +108,18 @@ graph_arena_release(GraphArena *arena, void *memory)
 }
 
 size_t
+graph_arena_room(const GraphArena *arena)
+{
+	size_t		room = 0;
+	uint32_t	i;
+
+	for (i = 0; i < arena->nblocks; i++)
+		if (!arena->blocks[i].used && arena->blocks[i].size > room)
+			room = arena->blocks[i].size;
+	return room;
+}
+
+size_t
 graph_arena_peak(const GraphArena *arena)
 {
 	return arena->peak;

@@ -44,6 +44,9 @@ extern void *graph_arena_alloc(GraphArena *arena, size_t size);
 /* Takes back what graph_arena_alloc gave; false if it did not. */
 extern bool graph_arena_release(GraphArena *arena, void *memory);
 
+/* The largest block that graph_arena_alloc can give. */
+extern size_t graph_arena_room(const GraphArena *arena);
+
 /* Bytes from the base that have ever been in use. */
 extern size_t graph_arena_peak(const GraphArena *arena);
 

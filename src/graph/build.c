@@ -48,6 +48,7 @@ graph_params_init(GraphParams *params)
 	params->pool_size = 96;
 	params->min_in_degree = 8;
 	params->seed = 1;
+	params->plan = NULL;
 	params->kappa = 1.0f;
 	params->tau = 0.03f;
 	params->strict = 1.0f;
@@ -120,6 +121,15 @@ build_pools(GraphSpace *space, const GraphParams *params, uint32_t *rows,
 }
 
 /*
+ * What filling the pools of n nodes counts for in progress
+ */
+uint64_t
+graph_fill_steps(uint64_t n)
+{
+	return n * BUILD_STEPS;
+}
+
+/*
  * Fill the pools of few nodes by all pairs.
  */
 static void
@@ -139,13 +149,34 @@ build_pools_exact(GraphSpace *space, GraphPools *pools)
 }
 
 /*
+ * Fill empty pools in memory, of at least two nodes; of no more than "exact",
+ * by all pairs.  Permutes rows, which space->rows is.
+ */
+void
+graph_fill_pools(GraphSpace *space, const GraphParams *params, uint32_t exact,
+				 uint32_t *rows, GraphPools *pools)
+{
+	uint32_t	i = 0;
+	uint32_t	end = space->n;
+
+	graph_share(space, &i, &end);
+	memset(pools->count + i, 0, (end - i) * sizeof(uint16_t));
+	graph_barrier(space);
+	if (space->n > exact)
+		build_pools(space, params, rows, pools);
+	else
+		build_pools_exact(space, pools);
+}
+
+/*
  * Translate edges between nodes into edges between rows.  Rows that are not
- * the first of their group get degree 0.
+ * the first of their group get degree 0.  Edges without ids are in the file.
  */
 static void
-edges_to_rows(GraphSpace *space, uint32_t nrows,
-			  const GraphEdges *nodes, GraphEdges *out)
+edges_to_rows(GraphSpace *space, uint32_t nrows, const GraphEdges *nodes,
+			  void *file, GraphEdges *out)
 {
+	GraphWindow window;
 	uint32_t	first = 0;
 	uint32_t	end = nrows;
 	uint32_t	node;
@@ -157,9 +188,13 @@ edges_to_rows(GraphSpace *space, uint32_t nrows,
 	first = 0;
 	end = space->n;
 	graph_share(space, &first, &end);
+	graph_window_init(space, &window, nodes->ids ? NULL : file,
+					  nodes->max_degree * sizeof(uint32_t), space->n);
 	for (node = first; node < end; node++)
 	{
-		const uint32_t *from = nodes->ids + (size_t) node * nodes->max_degree;
+		const uint32_t *from = nodes->ids ?
+		nodes->ids + (size_t) node * nodes->max_degree :
+		graph_window_get(space, &window, node);
 		uint32_t	row = space->rows[node];
 		uint32_t   *to = out->ids + (size_t) row * out->max_degree;
 
@@ -169,6 +204,28 @@ edges_to_rows(GraphSpace *space, uint32_t nrows,
 		graph_work(space, 4 * out->max_degree);
 	}
 	graph_barrier(space);
+	graph_window_release(space, &window);
+}
+
+/*
+ * Edges from full pools: two selections.  edges serves for the first, second
+ * for the other.
+ */
+static void
+select_edges(GraphSpace *space, const GraphParams *params, uint32_t nrows,
+			 const GraphPools *pools, GraphEdges *second, void *file,
+			 GraphEdges *edges)
+{
+	const GraphHost *host = space->host;
+	uint32_t   *far;
+
+	graph_select_pools(space, params, pools, edges);
+	far = graph_alloc_shared(host, (size_t) space->n * GRAPH_FAR,
+							 sizeof(uint32_t));
+	graph_far_candidates(space, params->seed, far);
+	graph_reselect(space, params, pools, far, edges, second, file);
+	graph_release_shared(host, far);
+	edges_to_rows(space, nrows, second, file, edges);
 }
 
 /*
@@ -176,51 +233,76 @@ edges_to_rows(GraphSpace *space, uint32_t nrows,
  * permutes, is rows.
  */
 static void
-build_distinct(GraphSpace *space, const GraphParams *params, uint32_t nrows,
-			   uint32_t *rows, GraphEdges *edges)
+build_in_memory(GraphSpace *space, const GraphParams *params, uint32_t nrows,
+				uint32_t *rows, GraphEdges *edges)
 {
 	const GraphHost *host = space->host;
 	uint32_t	n = space->n;
-	uint32_t	i = 0;
-	uint32_t	end = n;
-	GraphPools	pools;
-	GraphEdges	first;
+	GraphPools	pools = {0};
 	GraphEdges	second;
-	uint32_t   *far;
 
 	pools.capacity = GRAPH_MIN(params->pool_size, n - 1);
 	pools.entries = graph_alloc_shared(host, (size_t) n * pools.capacity,
 									   sizeof(GraphEntry));
 	pools.count = graph_alloc_shared(host, n, sizeof(uint16_t));
-	graph_share(space, &i, &end);
-	memset(pools.count + i, 0, (end - i) * sizeof(uint16_t));
-	graph_barrier(space);
-	graph_begin(space, GRAPH_PHASE_NEIGHBOURS, (uint64_t) n * BUILD_STEPS);
-	if (n > BUILD_EXACT)
-		build_pools(space, params, rows, &pools);
-	else
-		build_pools_exact(space, &pools);
-
-	/* the caller's array serves for the first selection */
-	first = *edges;
+	graph_begin(space, GRAPH_PHASE_NEIGHBOURS, graph_fill_steps(n));
+	graph_fill_pools(space, params, BUILD_EXACT, rows, &pools);
 	second.max_degree = params->max_degree;
-	graph_select_pools(space, params, &pools, &first);
 	second.ids = graph_alloc_shared(host, (size_t) n * second.max_degree,
 									sizeof(uint32_t));
 	second.degree = graph_alloc_shared(host, n, sizeof(uint16_t));
-	far = graph_alloc_shared(host, (size_t) n * GRAPH_FAR, sizeof(uint32_t));
-	graph_far_candidates(space, params->seed, far);
-	graph_reselect(space, params, &pools, far, &first, &second);
-	graph_release_shared(host, far);
-	edges_to_rows(space, nrows, &second, edges);
+	select_edges(space, params, nrows, &pools, &second, NULL, edges);
 	graph_release_shared(host, second.degree);
 	graph_release_shared(host, second.ids);
 	graph_release_shared(host, pools.count);
 	graph_release_shared(host, pools.entries);
 }
 
+/*
+ * Allocate the edges, where that has been left to us.
+ */
 static void
-limit_params(GraphParams *params)
+allocate_edges(GraphSpace *space, uint32_t nrows, GraphEdges *edges)
+{
+	if (edges->ids == NULL)
+		edges->ids = graph_alloc_shared(space->host,
+										(size_t) nrows * edges->max_degree,
+										sizeof(uint32_t));
+}
+
+/*
+ * The same with pools and second edges in files.
+ */
+static void
+build_out_of_core(GraphSpace *space, const GraphParams *params,
+				  uint32_t nrows, GraphEdges *edges)
+{
+	const GraphHost *host = space->host;
+	uint32_t	n = space->n;
+	uint64_t	bytes = (uint64_t) n * params->max_degree * sizeof(uint32_t);
+	GraphPools	pools = {0};
+	GraphEdges	second = {0};
+	void	   *file;
+
+	pools.capacity = GRAPH_MIN(params->pool_size, n - 1);
+	pools.count = graph_alloc_shared(host, n, sizeof(uint16_t));
+	graph_fill_pools_by_parts(space, params, &pools);
+	allocate_edges(space, nrows, edges);
+	second.max_degree = params->max_degree;
+	second.degree = graph_alloc_shared(host, n, sizeof(uint16_t));
+	file = host->file_create(host->arg, bytes);
+	select_edges(space, params, nrows, &pools, &second, file, edges);
+	host->file_close(host->arg, file);
+	graph_release_shared(host, second.degree);
+	host->file_close(host->arg, pools.file);
+	graph_release_shared(host, pools.count);
+}
+
+/*
+ * Bring parameters within bounds.
+ */
+void
+graph_limit_params(GraphParams *params)
 {
 	params->pool_size = GRAPH_MAX(params->pool_size, 8);
 	params->pool_size = GRAPH_MIN(params->pool_size, 1024);
@@ -240,7 +322,7 @@ graph_build_layer(const GraphVectors *vectors, const GraphParams *given,
 	uint32_t   *next_equal;
 
 	params.max_degree = GRAPH_MIN(params.max_degree, edges->max_degree);
-	limit_params(&params);
+	graph_limit_params(&params);
 	graph_space_init(&space, vectors, host);
 	*entry = graph_central_node(&space);
 	if (host->rank == 0)
@@ -250,19 +332,18 @@ graph_build_layer(const GraphVectors *vectors, const GraphParams *given,
 	next_equal = graph_alloc_shared(host, nrows, sizeof(uint32_t));
 	space.n = graph_distinct_rows(&space, rows, next_equal);
 	space.rows = rows;
-	if (space.n > 1)
-		build_distinct(&space, &params, nrows, rows, edges);
+	if (space.n > 1 && params.plan)
+		build_out_of_core(&space, &params, nrows, edges);
+	else if (space.n > 1)
+		build_in_memory(&space, &params, nrows, rows, edges);
+	allocate_edges(&space, nrows, edges);
 	graph_begin(&space, GRAPH_PHASE_CONNECT, 2 * (uint64_t) nrows);
-	if (host->rank == 0)
-	{
-		if (space.n < nrows)
-			graph_link_equal_rows(&space, nrows, params.max_degree,
-								  next_equal, edges);
-		space.rows = NULL;
-		space.n = nrows;
-		graph_connect(&space, &params, *entry, edges);
-	}
-	graph_barrier(&space);
+	if (space.n < nrows)
+		graph_link_equal_rows(&space, nrows, params.max_degree, next_equal,
+							  edges);
+	space.rows = NULL;
+	space.n = nrows;
+	graph_connect(&space, &params, *entry, edges);
 	graph_release_shared(host, next_equal);
 	graph_release_shared(host, rows);
 	graph_space_end(&space);
@@ -284,17 +365,6 @@ graph_central_row(const GraphVectors *vectors, const GraphHost *host)
 }
 
 /*
- * Count a phase that runs while so much shared memory is held otherwise.
- */
-static void
-count_phase(GraphMemory *peak, size_t held, GraphMemory phase)
-{
-	peak->shared = GRAPH_MAX(peak->shared, held + phase.shared);
-	peak->own = GRAPH_MAX(peak->own, phase.own);
-	peak->first = GRAPH_MAX(peak->first, phase.first);
-}
-
-/*
  * The peaks.  Rows and groups live throughout; pools and second edges until
  * they are translated; each phase adds its own.
  */
@@ -304,36 +374,44 @@ build_memory(uint32_t n, uint32_t dim, const GraphParams *given,
 {
 	GraphParams params = *given;
 	GraphMemory space = graph_space_memory(dim, size);
-	GraphMemory controls = graph_controls_memory(dim, size);
 	GraphMemory peak = {0, 0, 0};
 	size_t		held;
-	size_t		nodes;
 
-	limit_params(&params);
-	count_phase(&peak, 0, space);
+	graph_limit_params(&params);
+	graph_count_phase(&peak, 0, space);
 	/* the room for the means serves all small exchanges */
 	held = space.shared;
 	held += 2 * graph_array_size(n, sizeof(uint32_t));
-	count_phase(&peak, held, graph_equal_memory(n));
-	count_phase(&peak, held, graph_connect_memory(n, dim));
+	graph_count_phase(&peak, held, graph_equal_memory(n, dim));
+	graph_count_phase(&peak, held, graph_connect_memory(n, dim));
 	held += graph_array_size((size_t) n * params.pool_size,
 							 sizeof(GraphEntry)) +
 		graph_array_size(n, sizeof(uint16_t));
-	nodes = 2 * graph_array_size((size_t) n + 1, sizeof(uint32_t));
-	count_phase(&peak, held + nodes, controls);
-	count_phase(&peak, held + nodes,
-				graph_partition_memory(n, dim, size));
-	count_phase(&peak, held,
-				graph_nn_descent_memory(n, dim, size));
-	count_phase(&peak, held,
-				graph_select_memory(dim, &params));
+	graph_count_phase(&peak, held, graph_fill_memory(n, BUILD_EXACT, dim, size));
+	graph_count_phase(&peak, held, graph_select_memory(dim, &params));
 	held += graph_array_size((size_t) n * params.max_degree,
 							 sizeof(uint32_t)) +
 		graph_array_size(n, sizeof(uint16_t)) +
 		graph_array_size((size_t) n * GRAPH_FAR, sizeof(uint32_t));
-	count_phase(&peak, held, graph_far_memory(dim));
-	count_phase(&peak, held,
-				graph_reselect_memory(n, dim, &params));
+	graph_count_phase(&peak, held, graph_far_memory(n, dim));
+	graph_count_phase(&peak, held, graph_reselect_memory(n, dim, &params));
+	return peak;
+}
+
+/*
+ * Peak memory of filling pools of n nodes, beyond the pools.
+ */
+GraphMemory
+graph_fill_memory(uint32_t n, uint32_t exact, uint32_t dim, uint32_t size)
+{
+	size_t		nodes = 2 * graph_array_size((size_t) n + 1, sizeof(uint32_t));
+	GraphMemory peak = {0, 0, 0};
+
+	graph_count_phase(&peak, nodes, graph_controls_memory(dim, size));
+	graph_count_phase(&peak, nodes, graph_partition_memory(n, dim, size));
+	graph_count_phase(&peak, nodes,
+					  graph_leaf_memory(GRAPH_MIN(n, exact), dim));
+	graph_count_phase(&peak, 0, graph_nn_descent_memory(n, dim, size));
 	return peak;
 }
 
@@ -344,9 +422,7 @@ size_t
 graph_build_memory(uint32_t n, uint32_t dim, const GraphParams *params,
 				   uint32_t size)
 {
-	GraphMemory peak = build_memory(n, dim, params, size);
-
-	return peak.shared + size * peak.own + peak.first;
+	return graph_all_memory(build_memory(n, dim, params, size), size);
 }
 
 /*

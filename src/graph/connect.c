@@ -291,36 +291,20 @@ repair_in_degree(Connect *st, uint32_t node)
 }
 
 /*
- * Repair the edges in place: afterwards every node is reachable from the
- * entry, and has at least min(min_in_degree, n - 1) incoming edges where the
- * edges suffice.
+ * Reach all nodes, then see to the in-degrees.
  */
-void
-graph_connect(GraphSpace *space, const GraphParams *params,
-			  uint32_t entry, GraphEdges *edges)
+static void
+repair(Connect *st)
 {
-	const GraphHost *host = space->host;
+	GraphSpace *space = st->space;
+	GraphEdges *edges = st->edges;
 	uint32_t	n = space->n;
-	Connect    *st = graph_alloc(host, 1, sizeof(Connect));
 	uint32_t	node;
 	uint32_t	i;
 
-	memset(st, 0, sizeof(Connect));
-	st->space = space;
-	st->edges = edges;
-	st->entry = entry;
-	st->limit = params->max_degree;
-	st->floor = GRAPH_MIN(params->min_in_degree, n - 1);
-	st->in_degree = graph_alloc(host, n, sizeof(uint32_t));
-	st->parent = graph_alloc(host, n, sizeof(uint32_t));
-	st->queue = graph_alloc(host, n, sizeof(uint32_t));
-	st->seen = graph_alloc(host, n, sizeof(uint32_t));
-	st->origin = graph_alloc(host, space->width, sizeof(float));
-	st->row = graph_alloc(host, space->width, sizeof(float));
 	memset(st->in_degree, 0, n * sizeof(uint32_t));
 	memset(st->parent, 0xff, n * sizeof(uint32_t));
 	memset(st->seen, 0, n * sizeof(uint32_t));
-
 	for (node = 0; node < n; node++)
 	{
 		for (i = 0; i < edges->degree[node]; i++)
@@ -328,7 +312,7 @@ graph_connect(GraphSpace *space, const GraphParams *params,
 		graph_work(space, 4 * edges->max_degree);
 	}
 
-	reach(st, entry, entry);
+	reach(st, st->entry, st->entry);
 	for (node = 0; node < n; node++)
 	{
 		if (st->parent[node] == GRAPH_NO_NODE)
@@ -341,13 +325,42 @@ graph_connect(GraphSpace *space, const GraphParams *params,
 			repair_in_degree(st, node);
 		space->done++;
 	}
+}
 
+/*
+ * Repair the edges in place: afterwards every node is reachable from the
+ * entry, and has at least min(min_in_degree, n - 1) incoming edges where the
+ * edges suffice.
+ */
+void
+graph_connect(GraphSpace *space, const GraphParams *params,
+			  uint32_t entry, GraphEdges *edges)
+{
+	const GraphHost *host = space->host;
+	uint32_t	n = space->n;
+	Connect    *st = graph_alloc(host, 1, sizeof(Connect));
+
+	memset(st, 0, sizeof(Connect));
+	st->space = space;
+	st->edges = edges;
+	st->entry = entry;
+	st->limit = params->max_degree;
+	st->floor = GRAPH_MIN(params->min_in_degree, n - 1);
+	st->in_degree = graph_alloc_shared(host, n, sizeof(uint32_t));
+	st->parent = graph_alloc_shared(host, n, sizeof(uint32_t));
+	st->queue = graph_alloc_shared(host, n, sizeof(uint32_t));
+	st->seen = graph_alloc_shared(host, n, sizeof(uint32_t));
+	st->origin = graph_alloc(host, space->width, sizeof(float));
+	st->row = graph_alloc(host, space->width, sizeof(float));
+	if (host->rank == 0)
+		repair(st);
+	graph_barrier(space);
 	graph_release(host, st->row);
 	graph_release(host, st->origin);
-	graph_release(host, st->seen);
-	graph_release(host, st->queue);
-	graph_release(host, st->parent);
-	graph_release(host, st->in_degree);
+	graph_release_shared(host, st->seen);
+	graph_release_shared(host, st->queue);
+	graph_release_shared(host, st->parent);
+	graph_release_shared(host, st->in_degree);
 	graph_release(host, st);
 }
 
@@ -359,7 +372,7 @@ graph_connect_memory(uint32_t n, uint32_t dim)
 {
 	GraphMemory memory = {0, 0, 0};
 
-	memory.first = (size_t) n * 4 * sizeof(uint32_t) +
-		2 * graph_align(dim) * sizeof(float) + sizeof(Connect);
+	memory.shared = 4 * graph_array_size(n, sizeof(uint32_t));
+	memory.own = 2 * graph_align(dim) * sizeof(float) + sizeof(Connect);
 	return memory;
 }

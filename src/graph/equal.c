@@ -44,11 +44,18 @@ row_hash(const float *x, uint32_t dim)
 	return (uint32_t) (lane[0] ^ (lane[0] >> 32));
 }
 
+/* Are two rows equal?  "row" is room for one. */
 static bool
-rows_equal(const float *a, const float *b, uint32_t dim)
+rows_equal(const GraphSpace *space, uint32_t first, uint32_t second,
+		   float *row)
 {
+	uint32_t	dim = space->vectors->dim;
+	const float *a = row;
+	const float *b;
 	uint32_t	i;
 
+	memcpy(row, graph_row(space, first), dim * sizeof(float));
+	b = graph_row(space, second);
 	for (i = 0; i < dim; i++)
 		if (a[i] != b[i])
 			return false;
@@ -67,24 +74,23 @@ table_size(uint32_t n)
 }
 
 /*
- * Find the groups: next_equal[] comes with the hashes of the rows.
+ * Find the groups: next_equal[] comes with the hashes of the rows.  The
+ * entries of the table are hash << 32 | first row + 1.
  */
 static uint32_t
-find_groups(GraphSpace *space, uint32_t *rows, uint32_t *next_equal)
+find_groups(GraphSpace *space, uint64_t *table, uint32_t *rows,
+			uint32_t *next_equal)
 {
-	const GraphHost *host = space->host;
-	uint32_t	dim = space->vectors->dim;
 	uint32_t	n = space->n;
 	size_t		size = table_size(n);
-	uint64_t   *table;			/* hash << 32 | first row + 1 */
+	float	   *row = graph_alloc(space->host, space->vectors->dim,
+								  sizeof(float));
 	uint32_t	distinct = 0;
 	uint32_t	i;
 
-	table = graph_alloc(host, size, sizeof(uint64_t));
 	memset(table, 0, size * sizeof(uint64_t));
 	for (i = 0; i < n; i++)
 	{
-		const float *x = graph_row(space, i);
 		uint32_t	hash = next_equal[i];
 		size_t		slot = ((size_t) hash * 0x9E3779B1u) & (size - 1);
 
@@ -100,7 +106,7 @@ find_groups(GraphSpace *space, uint32_t *rows, uint32_t *next_equal)
 				break;
 			}
 			if ((uint32_t) (table[slot] >> 32) == hash &&
-				rows_equal(x, graph_row(space, first - 1), dim))
+				rows_equal(space, i, first - 1, row))
 			{
 				next_equal[i] = next_equal[first - 1];
 				next_equal[first - 1] = i;
@@ -109,7 +115,7 @@ find_groups(GraphSpace *space, uint32_t *rows, uint32_t *next_equal)
 		}
 		graph_work(space, 64);
 	}
-	graph_release(host, table);
+	graph_release(space->host, row);
 	return distinct;
 }
 
@@ -126,6 +132,7 @@ graph_distinct_rows(GraphSpace *space, uint32_t *rows, uint32_t *next_equal)
 	uint32_t	distinct = 0;
 	uint32_t	i = 0;
 	uint32_t	end = space->n;
+	uint64_t   *table;
 	uint32_t   *all;
 
 	graph_share(space, &i, &end);
@@ -135,8 +142,11 @@ graph_distinct_rows(GraphSpace *space, uint32_t *rows, uint32_t *next_equal)
 		graph_work(space, 4 * (uint64_t) dim);
 	}
 	graph_barrier(space);
+	table = graph_alloc_shared(space->host, table_size(space->n),
+							   sizeof(uint64_t));
 	if (space->host->rank == 0)
-		distinct = find_groups(space, rows, next_equal);
+		distinct = find_groups(space, table, rows, next_equal);
+	graph_release_shared(space->host, table);
 	all = graph_exchange(space, &distinct, sizeof(distinct));
 	distinct = all[0];
 	graph_exchange_end(space, all);
@@ -197,16 +207,17 @@ link_group(GraphEdges *edges, uint32_t max_degree, uint32_t first,
 
 /*
  * Link the rows that are not the first of their group, and the first of
- * groups with several rows anew.  For one process; nrows are all rows.
+ * groups with several rows anew.  nrows are all rows.
  */
 void
 graph_link_equal_rows(GraphSpace *space, uint32_t nrows, uint32_t max_degree,
 					  const uint32_t *next_equal, GraphEdges *edges)
 {
-	uint32_t   *members = graph_alloc(space->host, nrows, sizeof(uint32_t));
+	const GraphHost *host = space->host;
+	uint32_t   *members = graph_alloc_shared(host, nrows, sizeof(uint32_t));
 	uint32_t	node;
 
-	for (node = 0; node < space->n; node++)
+	for (node = 0; host->rank == 0 && node < space->n; node++)
 	{
 		uint32_t	first = space->rows[node];
 		uint32_t	row;
@@ -218,17 +229,19 @@ graph_link_equal_rows(GraphSpace *space, uint32_t nrows, uint32_t max_degree,
 		if (n > 1)
 			link_group(edges, max_degree, first, members, n);
 	}
-	graph_release(space->host, members);
+	graph_barrier(space);
+	graph_release_shared(host, members);
 }
 
 /*
  * Peak memory.
  */
 GraphMemory
-graph_equal_memory(uint32_t n)
+graph_equal_memory(uint32_t n, uint32_t dim)
 {
 	GraphMemory memory = {0, 0, 0};
 
-	memory.first = table_size(n) * sizeof(uint64_t);
+	memory.shared = graph_array_size(table_size(n), sizeof(uint64_t));
+	memory.first = dim * sizeof(float);
 	return memory;
 }

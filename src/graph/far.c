@@ -24,14 +24,16 @@
 
 /* Rows of the table at most, and of the sample of one node */
 #define FAR_TABLE		4096
-#define FAR_TABLE_BYTES	(8 * 1024 * 1024)
+#define FAR_TABLE_BYTES	(2 * 1024 * 1024)
 #define FAR_SAMPLE		128
 
 static uint32_t
-far_table_rows(uint32_t width)
+far_table_rows(uint32_t n, uint32_t width)
 {
 	size_t		rows = FAR_TABLE_BYTES / (width * sizeof(int16_t));
 
+	/* of a small graph a small part */
+	rows = GRAPH_MIN(rows, n / 8);
 	return (uint32_t) GRAPH_MAX(FAR_SAMPLE, GRAPH_MIN(rows, FAR_TABLE));
 }
 
@@ -44,7 +46,7 @@ graph_far_candidates(GraphSpace *space, uint64_t seed, uint32_t *far)
 {
 	const GraphHost *host = space->host;
 	uint32_t	n = space->n;
-	uint32_t	table = far_table_rows(space->width);
+	uint32_t	table = far_table_rows(n, space->width);
 	GraphBlock	rows;
 	GraphBlock	row;
 	uint32_t   *sample = graph_alloc(host, table, sizeof(uint32_t));
@@ -95,9 +97,9 @@ graph_far_candidates(GraphSpace *space, uint64_t seed, uint32_t *far)
  * Peak memory, without the candidates.
  */
 GraphMemory
-graph_far_memory(uint32_t dim)
+graph_far_memory(uint32_t n, uint32_t dim)
 {
-	uint32_t	table = far_table_rows(graph_align(dim));
+	uint32_t	table = far_table_rows(n, graph_align(dim));
 	GraphMemory memory = {0, 0, 0};
 
 	memory.own = graph_block_memory(dim, table) + graph_block_memory(dim, 1) +

@@ -24,13 +24,27 @@
 
 #define GRAPH_NO_NODE	UINT32_MAX
 
-/* Rows of float32; row i starts at data + i * stride (stride in floats). */
+/*
+ * Rows that are not in memory: read copies the rows first .. first + n - 1,
+ * each of dim floats.  Of each process; it may raise.
+ */
+typedef struct GraphSource
+{
+	void	   *arg;
+	void		(*read) (void *arg, uint32_t first, uint32_t n, float *rows);
+} GraphSource;
+
+/*
+ * Rows of float32.  Row i starts at data + i * stride (stride in floats); or
+ * data is NULL, and rows come from the source.
+ */
 typedef struct GraphVectors
 {
 	const float *data;
 	size_t		stride;
 	uint32_t	n;
 	uint32_t	dim;
+	const GraphSource *source;
 } GraphVectors;
 
 typedef enum GraphPhase
@@ -58,6 +72,11 @@ typedef enum GraphPhase
  * check_interrupts, progress	called at least every few milliseconds, but
  *				for waits.  Only what process 0 reports counts: it is what
  *				the team has done.
+ * file_create	a file of so many bytes for the team, contents undefined; all
+ *				processes call it in the same order with the same sizes, and
+ *				file_close when nobody uses it any more.  Each reads and writes
+ *				where it likes; what it wrote is there for the others after a
+ *				barrier.  Wanted out of core only.
  */
 typedef struct GraphHost
 {
@@ -72,7 +91,30 @@ typedef struct GraphHost
 	void		(*check_interrupts) (void *arg);
 	void		(*progress) (void *arg, GraphPhase phase,
 							 uint64_t done, uint64_t total);
+	void	   *(*file_create) (void *arg, uint64_t size);
+	void		(*file_close) (void *arg, void *file);
+	void		(*file_read) (void *arg, void *file, uint64_t offset,
+							  void *data, size_t size);
+	void		(*file_write) (void *arg, void *file, uint64_t offset,
+							   const void *data, size_t size);
 } GraphHost;
+
+/* Memory in bytes */
+typedef struct GraphMemory
+{
+	size_t		shared;
+	size_t		own;			/* of every process */
+	size_t		first;			/* of process 0, beyond its own */
+} GraphMemory;
+
+/* How a layer is built out of core; see graph_plan. */
+typedef struct GraphPlan
+{
+	uint32_t	nparts;
+	uint32_t	room;			/* members of a part at most */
+	size_t		cache;			/* of rows, in bytes per process */
+	GraphMemory memory;			/* the peaks of the build */
+} GraphPlan;
 
 typedef struct GraphParams
 {
@@ -80,6 +122,7 @@ typedef struct GraphParams
 	uint32_t	pool_size;		/* L: candidates kept per node, e.g. 64..200 */
 	uint32_t	min_in_degree;	/* floor for connectivity, e.g. 4..8 */
 	uint64_t	seed;
+	const struct GraphPlan *plan;	/* NULL: in memory */
 	/* selection; see select.c */
 	float		kappa;			/* 1 */
 	float		tau;			/* 0.03: shift, in units of the nearest
@@ -111,6 +154,11 @@ typedef struct GraphEdges
  * One process, same data, seed and SIMD level: same graph.  A larger team
  * breaks ties of a few candidates otherwise.  Rows of any finite magnitude
  * are fine, and equal rows, any number of them.
+ *
+ * Out of core (params->plan, which is for as many rows or more) vectors have a
+ * source, and rows that are near each other should have near numbers, see
+ * graph_order.  edges->ids comes as NULL then: the array is allocated when
+ * there is memory for it, and the caller's to release.
  */
 extern void graph_build_layer(const GraphVectors *vectors,
 							  const GraphParams *params,
@@ -121,12 +169,42 @@ extern void graph_build_layer(const GraphVectors *vectors,
  * Memory that graph_build_layer takes at its peak beyond the vectors and the
  * edges, in bytes (an upper bound, for maintenance_work_mem): shared and that
  * of all processes together; and the shared alone, as graph_arena needs it.
+ * For builds in memory, whatever params->plan is.
  */
 extern size_t graph_build_memory(uint32_t n, uint32_t dim,
 								 const GraphParams *params, uint32_t size);
 extern size_t graph_build_shared_memory(uint32_t n, uint32_t dim,
 										const GraphParams *params,
 										uint32_t size);
+
+/*
+ * Plan to build a layer out of core in so much memory, edges included: with as
+ * few parts as possible, and a cache of what is left.  False if it cannot be
+ * done: then the plan is the one that takes least.
+ */
+extern bool graph_plan(GraphPlan *plan, uint32_t n, uint32_t dim,
+					   const GraphParams *params, uint32_t size,
+					   size_t memory);
+
+/* Bytes of the files that are written at most at a time */
+extern uint64_t graph_plan_files(uint32_t n, const GraphParams *params);
+
+/*
+ * An order in which rows that are near each other follow each other: order[k]
+ * is the row that comes k-th.  order is shared.  Takes the memory that
+ * graph_order_memory says, all of it or the shared alone.
+ */
+extern void graph_order(const GraphVectors *vectors, uint64_t seed,
+						const GraphHost *host, uint32_t *order);
+extern size_t graph_order_memory(uint32_t n, uint32_t dim, uint32_t size,
+								 size_t *shared);
+
+/* What all processes take together */
+static inline size_t
+graph_all_memory(GraphMemory memory, uint32_t size)
+{
+	return memory.shared + size * memory.own + memory.first;
+}
 
 /*
  * Adaptive selection for one node (algorithms.md section 4.3): from ncand

@@ -24,6 +24,7 @@
 #include <math.h>
 
 #include "graph.h"
+#include "rowcache.h"
 
 /* Rows are padded with zeros to a multiple of this width. */
 #define GRAPH_ALIGN_FLOATS	16
@@ -72,14 +73,6 @@ typedef struct GraphLoop
 /* Turns of a chunk at most */
 #define GRAPH_CHUNK			64
 
-/* What a phase takes at its peak, in bytes */
-typedef struct GraphMemory
-{
-	size_t		shared;
-	size_t		own;			/* of every process */
-	size_t		first;			/* of process 0, beyond its own */
-} GraphMemory;
-
 /*
  * The rows of a layer, and the accounting of work that decides when the host
  * is asked for interrupts.
@@ -94,6 +87,8 @@ typedef struct GraphSpace
 	const GraphHost *host;
 	GraphTeam  *team;			/* shared */
 	const DistanceKernels *kernels;
+	GraphRowCache *cache;		/* of vectors with a source, else NULL */
+	void	   *cache_memory;	/* of the caches of all processes; shared */
 	const uint32_t *rows;		/* row of a node; NULL: the same number */
 	uint32_t	n;				/* nodes */
 	uint32_t	width;			/* dim rounded up to GRAPH_ALIGN_FLOATS */
@@ -130,13 +125,32 @@ typedef uint64_t GraphEntry;
 #define GRAPH_NEW_FLAG		(UINT64_C(1) << 31)
 #define GRAPH_MAX_NODES		((UINT32_C(1) << 31) - 1)
 
-/* Pools: node i owns entries[i * capacity ..], sorted, count[i] used. */
+/*
+ * Pools: node i owns entries[i * capacity ..], sorted, count[i] used.  Out of
+ * core the entries are in a file.
+ */
 typedef struct GraphPools
 {
-	GraphEntry *entries;
+	GraphEntry *entries;		/* NULL: in the file */
+	void	   *file;
 	uint16_t   *count;
 	uint32_t	capacity;
 } GraphPools;
+
+/*
+ * Some consecutive records of a file in a buffer of this process, to be read
+ * or to be written, in turns that mostly follow each other (outofcore.c).
+ */
+typedef struct GraphWindow
+{
+	void	   *file;
+	size_t		record;			/* bytes */
+	uint32_t	n;				/* records of the file */
+	uint32_t	capacity;		/* records of the buffer */
+	uint32_t	first;			/* record at its start */
+	uint32_t	count;			/* records in it */
+	char	   *buffer;
+} GraphWindow;
 
 /* Small set of nodes, emptied in constant time (pool.c) */
 #define GRAPH_SET_SIZE		4096
@@ -234,11 +248,14 @@ graph_pool_prefetch(const GraphPools *pools, uint32_t node)
 		graph_prefetch(pool + i);
 }
 
+/* The row of a node; from a source valid until the next call. */
 static inline const float *
 graph_row(const GraphSpace *space, uint32_t node)
 {
 	uint32_t	row = space->rows ? space->rows[node] : node;
 
+	if (space->cache)
+		return graph_row_cache_get(space->cache, row);
 	return space->vectors->data + (size_t) row * space->vectors->stride;
 }
 
@@ -290,6 +307,15 @@ static inline size_t
 graph_array_size(size_t n, size_t size)
 {
 	return ((n ? n : 1) * size + 63) & ~(size_t) 63;
+}
+
+/* Count a phase that runs while so much shared memory is held otherwise. */
+static inline void
+graph_count_phase(GraphMemory *peak, size_t held, GraphMemory phase)
+{
+	peak->shared = GRAPH_MAX(peak->shared, held + phase.shared);
+	peak->own = GRAPH_MAX(peak->own, phase.own);
+	peak->first = GRAPH_MAX(peak->first, phase.first);
 }
 
 /* team.c */
@@ -356,6 +382,7 @@ graph_block_row(const GraphSpace *space, const GraphBlock *block, uint32_t i)
 extern void graph_space_init(GraphSpace *space, const GraphVectors *vectors,
 							 const GraphHost *host);
 extern void graph_space_end(GraphSpace *space);
+extern void graph_space_cache(GraphSpace *space, size_t size);
 extern void graph_load(const GraphSpace *space, const float *x,
 					   const float *origin, float *out);
 extern void graph_block_alloc(const GraphSpace *space, GraphBlock *block,
@@ -380,6 +407,57 @@ extern uint32_t graph_near(GraphSpace *space, float *row,
 extern uint32_t graph_central_node(GraphSpace *space);
 extern GraphMemory graph_space_memory(uint32_t dim, uint32_t size);
 
+/* build.c */
+extern void graph_fill_pools(GraphSpace *space, const GraphParams *params,
+							 uint32_t exact, uint32_t *rows,
+							 GraphPools *pools);
+extern uint64_t graph_fill_steps(uint64_t n);
+extern void graph_limit_params(GraphParams *params);
+extern GraphMemory graph_fill_memory(uint32_t n, uint32_t exact, uint32_t dim,
+									 uint32_t size);
+
+/* outofcore.c */
+extern void graph_fill_pools_by_parts(GraphSpace *space,
+									  const GraphParams *params,
+									  GraphPools *pools);
+
+/* refine.c */
+extern void graph_refine_pools(GraphSpace *space, const GraphPools *before,
+							   GraphPools *after);
+extern GraphMemory graph_refine_memory(uint32_t dim,
+									   const GraphParams *params);
+
+/* window.c */
+extern void graph_window_init(const GraphSpace *space, GraphWindow *window,
+							  void *file, size_t record, uint32_t n);
+extern void graph_window_release(const GraphSpace *space,
+								 GraphWindow *window);
+extern size_t graph_window_memory(size_t record);
+extern const void *graph_window_get(const GraphSpace *space,
+									GraphWindow *window, uint32_t i);
+extern void *graph_window_put(const GraphSpace *space, GraphWindow *window,
+							  uint32_t i);
+extern void graph_window_flush(const GraphSpace *space, GraphWindow *window);
+
+/* The window for the pools, if they are in a file */
+static inline void
+graph_pool_window(const GraphSpace *space, const GraphPools *pools,
+				  GraphWindow *window)
+{
+	graph_window_init(space, window, pools->entries ? NULL : pools->file,
+					  pools->capacity * sizeof(GraphEntry), space->n);
+}
+
+/* The pool of a node; from a file valid until the next call. */
+static inline const GraphEntry *
+graph_pool_get(const GraphSpace *space, const GraphPools *pools,
+			   GraphWindow *window, uint32_t node)
+{
+	if (pools->entries)
+		return pools->entries + (size_t) node * pools->capacity;
+	return graph_window_get(space, window, node);
+}
+
 /* equal.c */
 extern uint32_t graph_distinct_rows(GraphSpace *space, uint32_t *rows,
 									uint32_t *next_equal);
@@ -387,7 +465,7 @@ extern void graph_link_equal_rows(GraphSpace *space, uint32_t nrows,
 								  uint32_t max_degree,
 								  const uint32_t *next_equal,
 								  GraphEdges *edges);
-extern GraphMemory graph_equal_memory(uint32_t n);
+extern GraphMemory graph_equal_memory(uint32_t n, uint32_t dim);
 
 /* pool.c */
 extern void graph_set_clear(GraphSet *set);
@@ -407,6 +485,7 @@ extern void graph_leaf_pairs(GraphSpace *space, const uint32_t *nodes,
 							 GraphPools *pools);
 extern GraphMemory graph_partition_memory(uint32_t n, uint32_t dim,
 										  uint32_t size);
+extern GraphMemory graph_leaf_memory(uint32_t leaf, uint32_t dim);
 
 /* controls.c */
 extern void graph_controls_init(GraphSpace *space, uint64_t seed,
@@ -439,12 +518,13 @@ extern GraphMemory graph_select_memory(uint32_t dim,
 /* far.c */
 extern void graph_far_candidates(GraphSpace *space, uint64_t seed,
 								 uint32_t *far);
-extern GraphMemory graph_far_memory(uint32_t dim);
+extern GraphMemory graph_far_memory(uint32_t n, uint32_t dim);
 
 /* reverse.c */
 extern void graph_reselect(GraphSpace *space, const GraphParams *params,
 						   const GraphPools *pools, const uint32_t *far,
-						   const GraphEdges *before, GraphEdges *after);
+						   const GraphEdges *before, GraphEdges *after,
+						   void *file);
 extern GraphMemory graph_reselect_memory(uint32_t n, uint32_t dim,
 										 const GraphParams *params);
 

@@ -35,8 +35,9 @@
 #define DESCENT_RECALL		0.90	/* good enough */
 #define DESCENT_GAIN		0.01	/* not worth another round */
 
-/* Updates that the team buffers before they are merged */
+/* Updates that the team buffers before they are merged: at most, per node */
 #define DESCENT_BUFFER		(UINT32_C(1) << 20)
+#define DESCENT_PER_NODE	8
 
 /* Updates of one node at most */
 #define DESCENT_MOST		(2 * DESCENT_LIST * 2 * DESCENT_LIST)
@@ -409,9 +410,12 @@ descent_round(Descent *st)
 
 /* Updates that one process buffers */
 static uint32_t
-buffer_room(uint32_t size)
+buffer_room(uint32_t n, uint32_t size)
 {
-	return GRAPH_MAX(DESCENT_BUFFER / size, 4 * DESCENT_MOST);
+	uint64_t	room = GRAPH_MIN((uint64_t) n * DESCENT_PER_NODE,
+								 DESCENT_BUFFER);
+
+	return GRAPH_MAX((uint32_t) room / size, 2 * DESCENT_MOST);
 }
 
 static void
@@ -429,7 +433,7 @@ descent_init(Descent *st, GraphSpace *space, uint64_t seed, GraphPools *pools)
 	lists_alloc(host, &st->fresh, n);
 	lists_alloc(host, &st->old, n);
 	st->worst = graph_alloc_shared(host, n, sizeof(float));
-	st->room = buffer_room(host->size);
+	st->room = buffer_room(n, host->size);
 	st->buffers = graph_alloc_shared(host, (size_t) host->size * st->room,
 									 sizeof(DescentUpdate));
 	st->reports = graph_alloc_shared(host, host->size, sizeof(DescentReport));
@@ -504,7 +508,7 @@ graph_nn_descent(GraphSpace *space, uint64_t seed,
 GraphMemory
 graph_nn_descent_memory(uint32_t n, uint32_t dim, uint32_t size)
 {
-	size_t		room = (size_t) size * buffer_room(size);
+	size_t		room = (size_t) size * buffer_room(n, size);
 	GraphMemory memory = {0, 0, 0};
 
 	memory.shared =

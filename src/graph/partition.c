@@ -443,6 +443,40 @@ graph_partition(GraphSpace *space, uint64_t seed,
 }
 
 /*
+ * See graph.h.
+ */
+void
+graph_order(const GraphVectors *vectors, uint64_t seed,
+			const GraphHost *host, uint32_t *order)
+{
+	GraphSpace	space;
+	uint32_t   *leaf_start;
+
+	graph_space_init(&space, vectors, host);
+	leaf_start = graph_alloc_shared(host, (size_t) vectors->n + 1,
+									sizeof(uint32_t));
+	graph_partition(&space, seed, order, leaf_start);
+	graph_barrier(&space);
+	graph_release_shared(host, leaf_start);
+	graph_space_end(&space);
+}
+
+/*
+ * See graph.h.
+ */
+size_t
+graph_order_memory(uint32_t n, uint32_t dim, uint32_t size, size_t *shared)
+{
+	GraphMemory space = graph_space_memory(dim, size);
+	GraphMemory partition = graph_partition_memory(n, dim, size);
+
+	*shared = space.shared + partition.shared +
+		graph_array_size((size_t) n + 1, sizeof(uint32_t)) +
+		graph_array_size(size, graph_array_size(graph_row_cache_least(dim), 1));
+	return *shared + size * (space.own + partition.own);
+}
+
+/*
  * Compare all pairs of each leaf and merge them into the pools.  A leaf
  * writes the pools of its own nodes only, so the processes claim leaves.
  */
@@ -525,24 +559,37 @@ graph_leaf_pairs(GraphSpace *space, const uint32_t *nodes,
 }
 
 /*
- * Peak memory of both.
+ * Peak memory of a partition.
  */
 GraphMemory
 graph_partition_memory(uint32_t n, uint32_t dim, uint32_t size)
 {
-	size_t		divide = graph_block_memory(dim, PARTITION_FANOUT) +
-	graph_block_memory(dim, PARTITION_BLOCK) +
-	(PARTITION_STACK + PARTITION_GROUPS) * sizeof(PartitionRange) +
-	sizeof(PartitionState);
-	uint32_t	leaf = GRAPH_MIN(n, GRAPH_FRESH_MAX);	/* few are one leaf */
-	size_t		pairs = graph_block_memory(dim, leaf) + sizeof(GraphSet) +
-	(size_t) (leaf + GRAPH_ALIGN_FLOATS) * (PARTITION_BLOCK + 6) * sizeof(float) +
-	GRAPH_FRESH_MAX * sizeof(GraphEntry);
 	GraphMemory memory = {0, 0, 0};
 
 	memory.shared = graph_array_size(n, sizeof(uint32_t)) +
 		graph_array_size(n, sizeof(uint8_t)) +
 		graph_array_size(size, PARTITION_FANOUT * sizeof(uint32_t));
-	memory.own = GRAPH_MAX(divide, pairs) + sizeof(GraphControls);
+	memory.own = graph_block_memory(dim, PARTITION_FANOUT) +
+		graph_block_memory(dim, PARTITION_BLOCK) +
+		(PARTITION_STACK + PARTITION_GROUPS) * sizeof(PartitionRange) +
+		sizeof(PartitionState) + sizeof(GraphControls);
+	return memory;
+}
+
+/*
+ * Peak memory of comparing the pairs of leaves, the largest of "leaf" nodes or
+ * of a partition.
+ */
+GraphMemory
+graph_leaf_memory(uint32_t leaf, uint32_t dim)
+{
+	GraphMemory memory = {0, 0, 0};
+
+	leaf = GRAPH_MAX(leaf, GRAPH_LEAF_MAX);
+	memory.own = graph_block_memory(dim, leaf) + sizeof(GraphSet) +
+		(size_t) (leaf + GRAPH_ALIGN_FLOATS) *
+		(PARTITION_BLOCK + 6) * sizeof(float) +
+		GRAPH_FRESH_MAX * sizeof(GraphEntry) +
+		sizeof(GraphControls) + leaf * sizeof(uint32_t);
 	return memory;
 }

@@ -130,7 +130,8 @@ next_seed(Reorder *st, uint32_t *frontier, uint32_t *unplaced)
 
 static void
 reorder(uint32_t n, const GraphEdges *edges, uint32_t entry,
-		uint32_t per_page, const GraphHost *host, uint32_t *order)
+		uint32_t per_page, const GraphHost *host, uint16_t *place,
+		uint32_t *order)
 {
 	uint32_t	frontier = 0;
 	uint32_t	unplaced = 0;
@@ -140,7 +141,7 @@ reorder(uint32_t n, const GraphEdges *edges, uint32_t entry,
 	memset(st, 0, sizeof(Reorder));
 	st->edges = edges;
 	st->order = order;
-	st->place = graph_alloc(host, n, sizeof(uint16_t));
+	st->place = place;
 	memset(st->place, 0, n * sizeof(uint16_t));
 	while (st->nplaced < n)
 	{
@@ -160,7 +161,6 @@ reorder(uint32_t n, const GraphEdges *edges, uint32_t entry,
 			host->progress(host->arg, GRAPH_PHASE_REORDER, st->nplaced, n);
 		}
 	}
-	graph_release(host, st->place);
 	graph_release(host, st);
 }
 
@@ -172,7 +172,10 @@ graph_reorder(const GraphVectors *vectors, const GraphEdges *edges,
 			  uint32_t entry, uint32_t per_page,
 			  const GraphHost *host, uint32_t *order)
 {
+	uint16_t   *place = graph_alloc_shared(host, vectors->n, sizeof(uint16_t));
+
 	if (host->rank == 0)
-		reorder(vectors->n, edges, entry, per_page, host, order);
+		reorder(vectors->n, edges, entry, per_page, host, place, order);
 	host->barrier(host->arg);
+	graph_release_shared(host, place);
 }

@@ -40,6 +40,8 @@ typedef struct Reselect
 	const uint32_t *far;		/* n x GRAPH_FAR */
 	const GraphEdges *before;
 	GraphEdges *after;
+	GraphWindow pool;			/* if pools are in a file */
+	GraphWindow out;			/* if after shall be in a file */
 	uint32_t   *in_degree;		/* shared, as the next two */
 	uint32_t   *start;			/* of reverse edges, per target of a range */
 	uint32_t   *reverse;
@@ -171,8 +173,8 @@ collect_candidates(Reselect *st, uint32_t node,
 {
 	const GraphEdges *edges = st->before;
 	const uint32_t *ids = edges->ids + (size_t) node * edges->max_degree;
-	const GraphEntry *pool = st->pools->entries +
-	(size_t) node * st->pools->capacity;
+	const GraphEntry *pool = graph_pool_get(st->space, st->pools, &st->pool,
+											node);
 	const uint32_t *far = st->far + (size_t) node * GRAPH_FAR;
 	uint32_t	n = 0;
 	uint32_t	stride = 1;
@@ -303,7 +305,7 @@ reselect_node(Reselect *st, uint32_t node,
 			  const uint32_t *reverse, uint32_t nreverse)
 {
 	GraphSpace *space = st->space;
-	uint32_t   *ids = st->after->ids + (size_t) node * st->after->max_degree;
+	uint32_t   *ids;
 	uint32_t	n = collect_candidates(st, node, reverse, nreverse);
 	uint32_t	nprotected;
 	GraphSelection sel;
@@ -326,6 +328,10 @@ reselect_node(Reselect *st, uint32_t node,
 							nprotected > 0 ? st->protect : NULL,
 							st->params->max_degree, st->chosen);
 	demote_redundant(st, &sel, n);
+	if (st->after->ids)
+		ids = st->after->ids + (size_t) node * st->after->max_degree;
+	else
+		ids = graph_window_put(space, &st->out, node);
 	for (i = 0; i < n; i++)
 		ids[i] = st->nodes[st->chosen[i]];
 	st->after->degree[node] = (uint16_t) n;
@@ -377,12 +383,13 @@ reselect_end(Reselect *st)
 }
 
 /*
- * Re-selection of all nodes: reads before, writes after.
+ * Re-selection of all nodes: reads before, writes after, or if that has no
+ * ids, as many into the file for each node.
  */
 void
 graph_reselect(GraphSpace *space, const GraphParams *params,
 			   const GraphPools *pools, const uint32_t *far,
-			   const GraphEdges *before, GraphEdges *after)
+			   const GraphEdges *before, GraphEdges *after, void *file)
 {
 	Reselect   *st = graph_alloc(space->host, 1, sizeof(Reselect));
 	GraphLoop	loop;
@@ -398,6 +405,9 @@ graph_reselect(GraphSpace *space, const GraphParams *params,
 	st->before = before;
 	st->after = after;
 	reselect_init(st);
+	graph_pool_window(space, pools, &st->pool);
+	graph_window_init(space, &st->out, after->ids ? NULL : file,
+					  after->max_degree * sizeof(uint32_t), space->n);
 	graph_begin(space, GRAPH_PHASE_RESELECT, space->n);
 	count_in_degrees(st);
 	for (first = 0; first < space->n; first = end)
@@ -411,8 +421,11 @@ graph_reselect(GraphSpace *space, const GraphParams *params,
 						  st->in_degree[first + i]);
 			space->done++;
 		}
+		graph_window_flush(space, &st->out);
 		graph_barrier(space);
 	}
+	graph_window_release(space, &st->out);
+	graph_window_release(space, &st->pool);
 	reselect_end(st);
 }
 

@@ -375,18 +375,19 @@ graph_select_pools(GraphSpace *space, const GraphParams *params,
 	uint32_t   *chosen = graph_alloc(host, max_degree, sizeof(uint32_t));
 	void	   *memory = graph_alloc(host, graph_selection_size(capacity), 1);
 	GraphBlock	block;
+	GraphWindow window;
 	GraphSelection sel;
 	GraphLoop	loop;
 	uint32_t	node;
 	uint32_t	i;
 
+	graph_pool_window(space, pools, &window);
 	graph_block_alloc(space, &block, capacity);
 	graph_begin(space, GRAPH_PHASE_SELECT, space->n);
 	graph_loop_begin(space, &loop, space->n);
 	while (graph_loop_next(&loop, &node))
 	{
-		const GraphEntry *pool = pools->entries +
-		(size_t) node * pools->capacity;
+		const GraphEntry *pool = graph_pool_get(space, pools, &window, node);
 		uint32_t   *ids = edges->ids + (size_t) node * edges->max_degree;
 		uint32_t	n = GRAPH_MIN(pools->count[node], capacity);
 
@@ -412,6 +413,7 @@ graph_select_pools(GraphSpace *space, const GraphParams *params,
 	graph_release(host, chosen);
 	graph_release(host, nodes);
 	graph_block_release(space, &block);
+	graph_window_release(space, &window);
 }
 
 /*

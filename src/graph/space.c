@@ -44,7 +44,7 @@ largest_magnitude(GraphSpace *space)
 	graph_share(space, &i, &end);
 	for (; i < end; i++)
 	{
-		const float *x = vectors->data + (size_t) i * vectors->stride;
+		const float *x = graph_row(space, i);
 
 		for (k = 0; k < vectors->dim; k++)
 		{
@@ -83,6 +83,7 @@ graph_space_init(GraphSpace *space, const GraphVectors *vectors,
 	space->team = graph_alloc_shared(host, 1, sizeof(GraphTeam));
 	if (host->rank == 0)
 		memset(space->team, 0, sizeof(GraphTeam));
+	graph_space_cache(space, graph_row_cache_least(vectors->dim));
 
 	largest = largest_magnitude(space);
 	if (largest > 0.0f)
@@ -94,12 +95,40 @@ graph_space_init(GraphSpace *space, const GraphVectors *vectors,
 }
 
 /*
+ * Of rows with a source keep as many as there is room for in so many bytes,
+ * which replaces the cache there was; 0 for none any more.
+ */
+void
+graph_space_cache(GraphSpace *space, size_t size)
+{
+	const GraphHost *host = space->host;
+	size_t		rounded = graph_array_size(size, 1);
+	char	   *memory;
+
+	if (space->cache)
+	{
+		graph_release(host, space->cache);
+		space->cache = NULL;
+		graph_release_shared(host, space->cache_memory);
+	}
+	if (size == 0 || space->vectors->source == NULL)
+		return;
+	/* of shared memory only because there is some to spare at times */
+	memory = graph_alloc_shared(host, host->size, rounded);
+	space->cache_memory = memory;
+	space->cache = graph_alloc(host, 1, sizeof(GraphRowCache));
+	graph_row_cache_init(space->cache, space->vectors,
+						 memory + host->rank * rounded, size);
+}
+
+/*
  * Nothing of it is used any more: wait for the others, too.
  */
 void
 graph_space_end(GraphSpace *space)
 {
 	graph_barrier(space);
+	graph_space_cache(space, 0);
 	graph_release_shared(space->host, space->team);
 }
 
@@ -193,7 +222,7 @@ graph_gather(GraphSpace *space, GraphBlock *block,
 	for (i = 0; i < n; i++)
 	{
 		/* a row is touched four turns before it is copied */
-		if (i + 4 < n)
+		if (i + 4 < n && space->cache == NULL)
 		{
 			const float *ahead = graph_row(space, nodes[i + 4]);
 
@@ -343,6 +372,7 @@ graph_space_memory(uint32_t dim, uint32_t size)
 
 	memory.shared = graph_array_size(1, sizeof(GraphTeam)) +
 		graph_array_size(size, width * sizeof(double));
-	memory.own = width * (2 * sizeof(float) + sizeof(double));
+	memory.own = sizeof(GraphRowCache) +
+		width * (2 * sizeof(float) + sizeof(double));
 	return memory;
 }

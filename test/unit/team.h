@@ -121,12 +121,18 @@ team_start(Team *team, uint32_t size, size_t arena)
 	close(file);
 }
 
-/* Not in vain: a process that is not there any more never comes. */
+/*
+ * Not in vain: a process that is not there any more never comes.  Unless it
+ * came, and ended after that.
+ */
 static inline void
-team_check(const Team *team)
+team_check(const Team *team, uint32_t passed)
 {
-	if (team->rank == 0 ? waitpid(-1, NULL, WNOHANG) > 0 :
-		getppid() != team->starter)
+	bool		gone = team->rank == 0 ? waitpid(-1, NULL, WNOHANG) > 0 :
+	getppid() != team->starter;
+
+	if (gone &&
+		__atomic_load_n(&team->shared->passed, __ATOMIC_ACQUIRE) == passed)
 	{
 		fprintf(stderr, "a process of the team is gone\n");
 		_exit(2);
@@ -157,7 +163,7 @@ team_barrier(Team *team)
 		{
 			nanosleep(&nap, NULL);
 			if (turns % 256 == 0)
-				team_check(team);
+				team_check(team, passed);
 		}
 	}
 }
