@@ -275,6 +275,12 @@ check_page(FngCheck *check, BlockNumber block, Page page)
 		case FNG_PAGE_NANS:
 			check_tid_page(check, block, page);
 			break;
+		case FNG_PAGE_DEAD:
+			if (FngPageGetDead(page)->nids > FNG_DEAD_PER_PAGE)
+				fng_check_corrupted(check, block, FNG_CHECK_NO_SLOT,
+									"list of dead nodes counts %u ids",
+									FngPageGetDead(page)->nids);
+			break;
 	}
 }
 
@@ -299,7 +305,7 @@ check_page_header(FngCheck *check, BlockNumber block, Page page)
 	if (opaque->version != FNG_FORMAT_VERSION)
 		fng_check_corrupted(check, block, FNG_CHECK_NO_SLOT,
 							"format version of the page is %u", opaque->version);
-	if (opaque->kind < FNG_PAGE_META || opaque->kind > FNG_PAGE_NANS)
+	if (opaque->kind < FNG_PAGE_META || opaque->kind > FNG_PAGE_DEAD)
 		fng_check_corrupted(check, block, FNG_CHECK_NO_SLOT,
 							"kind of the page is %u", opaque->kind);
 	if (opaque->unused != 0)

@@ -18,6 +18,7 @@
  *	FNG_PAGE_NULLS		heap TIDs of rows whose vector is NULL
  *	FNG_PAGE_NANS		heap TIDs of rows at distance NaN from everything
  *						(zero vectors under cosine)
+ *	FNG_PAGE_DEAD		ids of dead nodes, for the next VACUUM
  *
  * A node is one fixed-size slot.  Its id is block * slots_per_page + slot,
  * absolute over the relation; ids that fall on pages of another kind are
@@ -48,7 +49,7 @@
  */
 
 #define FNG_MAGIC			0x464e4721	/* "FNG!" */
-#define FNG_FORMAT_VERSION	1
+#define FNG_FORMAT_VERSION	2
 #define FNG_PAGE_ID			0xFF9D	/* last two bytes of a page, for
 									 * pg_filedump and its like */
 #define FNG_META_BLOCK		0
@@ -64,8 +65,14 @@ typedef enum FngPageKind
 	FNG_PAGE_VECTOR,
 	FNG_PAGE_TIDS,
 	FNG_PAGE_NULLS,
-	FNG_PAGE_NANS
+	FNG_PAGE_NANS,
+	FNG_PAGE_DEAD
 } FngPageKind;
+
+/* Kinds of pages that hold TIDs, and the chains of free ones. */
+#define FNG_TID_KINDS	3
+#define FngTidKindIndex(kind)	((kind) - FNG_PAGE_TIDS)
+#define FngIsTidKind(kind)	((kind) >= FNG_PAGE_TIDS && (kind) <= FNG_PAGE_NANS)
 
 /*
  * Special space of every page.  "next" links pages of one chain: the node
@@ -147,6 +154,11 @@ typedef struct FngMetaPageData
 											 * (0 is unused) */
 	BlockNumber null_head;		/* newest page of NULL rows */
 	BlockNumber nan_head;		/* newest page of NaN rows */
+	BlockNumber dead_head;		/* first page of the list of dead nodes */
+	BlockNumber refine_block;	/* where descartes_index_refine goes on, or
+								 * 0 if it has come to the end */
+	BlockNumber free_tids[FNG_TID_KINDS];	/* pages taken out of chains, by
+											 * kind: FngTidKindIndex */
 } FngMetaPageData;
 
 typedef FngMetaPageData *FngMetaPage;
@@ -156,15 +168,20 @@ typedef FngMetaPageData *FngMetaPage;
  * (uint32[R]), add (float32[R]), mul (float16[R]), the vector if inline,
  * then from the next cache line the code blocks, then the pending rows.
  *
- * A slot goes from free (all zero) to live; VACUUM makes it dead when its
- * last TID goes.  A dead node still navigates: its vector and its edges stay.
+ * A slot goes from free to live; VACUUM makes it dead when its last TID goes.
+ * A dead node still navigates: its vector and its edges stay.  When nobody
+ * can have seen it live, a later VACUUM removes the edges to it and calls it
+ * unlinked; when nobody can be on the way to it, a still later one frees the
+ * slot.  A free slot is all zeros, but for the chain of its vector, which the
+ * next node of the slot takes over ("vector", if vectors are not inline).
  *
  * Pending rows are edges that arrived after the blocks were written:
  * uint32 id, float32 add, float16 mul, uint16 zero, then the row of the code.
  */
 typedef struct FngNodeData
 {
-	uint64		stamp;			/* full XID when it died, else 0 */
+	uint64		stamp;			/* next full XID when it died, or was
+								 * unlinked; else 0 */
 	ItemPointerData tid;		/* heap row; invalid on upper levels, and when
 								 * the row is gone */
 	uint16		flags;			/* FNG_NODE_* */
@@ -188,6 +205,8 @@ StaticAssertDecl(offsetof(FngNodeData, link) == 16, "fng node header is packed")
 
 #define FNG_NODE_LIVE		0x0001
 #define FNG_NODE_DEAD		0x0002
+#define FNG_NODE_UNLINKED	0x0004
+#define FNG_NODE_IN_USE		(FNG_NODE_LIVE | FNG_NODE_DEAD | FNG_NODE_UNLINKED)
 
 /*
  * A slot in use says so itself, and of which level it is, so that a search
@@ -222,6 +241,36 @@ typedef FngTidPageData *FngTidPage;
 #define FNG_TIDS_PER_PAGE \
 	((FNG_CONTENT_SIZE - (int) offsetof(FngTidPageData, tids)) / (int) sizeof(ItemPointerData))
 
+/*
+ * What a TID page holds that was taken out of its chain: no TIDs, and from
+ * "tids" on this.  Its "next" stays, for those who are on the way.
+ */
+typedef struct FngFreeTidsData
+{
+	uint64		stamp;			/* next full XID when it was taken out */
+	BlockNumber next_free;		/* next of the pages free_tids leads to */
+	uint32		magic;			/* FNG_FREE_TIDS_MAGIC */
+} FngFreeTidsData;
+
+#define FNG_FREE_TIDS_MAGIC	0x464e4446U /* "FNDF" */
+
+/*
+ * Pages of the list of dead nodes (FNG_PAGE_DEAD).  A hint: whoever reads an
+ * id asks the node whether it is dead.  Pages stay in the chain when they are
+ * not needed.
+ */
+typedef struct FngDeadPageData
+{
+	uint32		nids;
+	uint32		unused;
+	uint32		ids[FLEXIBLE_ARRAY_MEMBER];
+} FngDeadPageData;
+
+typedef FngDeadPageData *FngDeadPage;
+
+#define FNG_DEAD_PER_PAGE \
+	((FNG_CONTENT_SIZE - (int) offsetof(FngDeadPageData, ids)) / (int) sizeof(uint32))
+
 /* A piece of a vector: the number of bytes, then the bytes. */
 typedef struct FngVectorPageData
 {
@@ -238,6 +287,7 @@ typedef FngVectorPageData *FngVectorPage;
 #define FngPageGetOpaque(page)	((FngPageOpaque) PageGetSpecialPointer(page))
 #define FngPageGetMeta(page)	((FngMetaPage) PageGetContents(page))
 #define FngPageGetTids(page)	((FngTidPage) ((char *) (page) + FNG_CONTENT_OFFSET))
+#define FngPageGetDead(page)	((FngDeadPage) ((char *) (page) + FNG_CONTENT_OFFSET))
 #define FngPageGetVector(page)	((FngVectorPage) ((char *) (page) + FNG_CONTENT_OFFSET))
 
 /*
@@ -365,7 +415,7 @@ fng_slot_usable(const void *slot, uint8 level)
 	const FngNodeData *node = (const FngNodeData *) slot;
 
 	return node->mark == FNG_NODE_MARK + level &&
-		(node->flags & (FNG_NODE_LIVE | FNG_NODE_DEAD)) != 0;
+		(node->flags & FNG_NODE_IN_USE) != 0;
 }
 
 /* The block of lane i within the code area, and its number of lanes. */

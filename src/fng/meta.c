@@ -80,6 +80,9 @@ fng_meta_describe(FngMetaPageData *meta, int32 dim, const FngOptions *options,
 		meta->level_head[i] = InvalidBlockNumber;
 	meta->null_head = InvalidBlockNumber;
 	meta->nan_head = InvalidBlockNumber;
+	meta->dead_head = InvalidBlockNumber;
+	for (int i = 0; i < FNG_TID_KINDS; i++)
+		meta->free_tids[i] = InvalidBlockNumber;
 }
 
 /* Put *meta on a page that is being initialized. */

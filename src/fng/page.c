@@ -64,9 +64,10 @@ fng_page_kind(Relation index, Buffer buffer)
 	if (FngPageGetOpaque(page)->version != FNG_FORMAT_VERSION)
 		fng_report_bad_page(index, BufferGetBlockNumber(buffer), "has an unknown format version");
 	kind = (FngPageKind) FngPageGetOpaque(page)->kind;
-	if ((kind == FNG_PAGE_TIDS || kind == FNG_PAGE_NULLS || kind == FNG_PAGE_NANS) &&
-		FngPageGetTids(page)->ntids > FNG_TIDS_PER_PAGE)
+	if (FngIsTidKind(kind) && FngPageGetTids(page)->ntids > FNG_TIDS_PER_PAGE)
 		fng_report_bad_page(index, BufferGetBlockNumber(buffer), "counts too many heap TIDs");
+	if (kind == FNG_PAGE_DEAD && FngPageGetDead(page)->nids > FNG_DEAD_PER_PAGE)
+		fng_report_bad_page(index, BufferGetBlockNumber(buffer), "counts too many dead nodes");
 	return kind;
 }
 
