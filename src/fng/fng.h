@@ -155,8 +155,8 @@ typedef struct FngMetaPageData
 	BlockNumber null_head;		/* newest page of NULL rows */
 	BlockNumber nan_head;		/* newest page of NaN rows */
 	BlockNumber dead_head;		/* first page of the list of dead nodes */
-	BlockNumber refine_block;	/* where descartes_index_refine goes on, or
-								 * 0 if it has come to the end */
+	BlockNumber refine_block;	/* where descartes_index_refine goes on, or 0
+								 * if it has come to the end */
 	BlockNumber free_tids[FNG_TID_KINDS];	/* pages taken out of chains, by
 											 * kind: FngTidKindIndex */
 } FngMetaPageData;

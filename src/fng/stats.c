@@ -159,6 +159,7 @@ count_page(FngStats *stats, BlockNumber block, Page page)
 			break;
 		case FNG_PAGE_META:
 		case FNG_PAGE_VECTOR:
+		case FNG_PAGE_DEAD:
 			break;
 	}
 }
