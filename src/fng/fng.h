@@ -300,6 +300,12 @@ typedef FngVectorPageData *FngVectorPage;
 #define FNG_TOP_NODES		1024
 #define FNG_MAX_LEVEL_RATIO	4096
 
+/*
+ * Backends tolerate a cached top level that is a few epochs old, but not one
+ * that is older than this: a change that they must not miss adds it.
+ */
+#define FNG_EPOCH_RELOAD	(1 << 16)
+
 /* Of the inserts into an index that was built without rows. */
 #define FNG_DEFAULT_LEVEL_RATIO	64
 
