@@ -23,7 +23,8 @@
  *
  * What a crash or an error may leave behind is no damage: pages of zeros,
  * reserved slots, vector pages whose owner does not point back, TID pages
- * without TIDs, nodes without incoming edges whose rows were never committed.
+ * without TIDs, nodes without incoming edges whose rows were never committed,
+ * edges from dead nodes to unlinked ones.
  *
  *-------------------------------------------------------------------------
  */
@@ -45,6 +46,7 @@ PG_FUNCTION_INFO_V1(descartes_index_check);
 static void check_meta(FngCheck *check);
 static void check_meta_options(FngCheck *check);
 static void check_page(FngCheck *check, BlockNumber block, Page page);
+static Size end_of_slots(FngCheck *check, Page page);
 static void check_page_header(FngCheck *check, BlockNumber block, Page page);
 static void check_node_page(FngCheck *check, BlockNumber block, Page page);
 static void check_slot(FngCheck *check, BlockNumber block, uint32 slot,
@@ -58,6 +60,7 @@ static void check_pending(FngCheck *check, BlockNumber block, uint32 slot,
 static void check_tid_page(FngCheck *check, BlockNumber block, Page page);
 static void check_tid(FngCheck *check, BlockNumber block, int slot,
 					  const ItemPointerData *tid);
+static void check_dead_ids(FngCheck *check, BlockNumber block, Page page);
 static bool all_zero(const char *bytes, Size nbytes);
 
 /*
@@ -217,7 +220,7 @@ check_meta_options(FngCheck *check)
 {
 	const FngMetaPageData *meta = &check->meta;
 	BlockNumber nblocks = check->map.nblocks;
-	BlockNumber heads[] = {meta->centre, meta->null_head, meta->nan_head};
+	BlockNumber heads[] = {meta->centre, meta->null_head, meta->nan_head, meta->dead_head};
 
 	if (!isfinite(meta->ip_norm) || meta->ip_norm < 0)
 		fng_check_corrupted(check, FNG_META_BLOCK, FNG_CHECK_NO_SLOT,
@@ -280,6 +283,11 @@ check_page(FngCheck *check, BlockNumber block, Page page)
 				fng_check_corrupted(check, block, FNG_CHECK_NO_SLOT,
 									"list of dead nodes counts %u ids",
 									FngPageGetDead(page)->nids);
+			if (FngPageGetDead(page)->unlinking > 1)
+				fng_check_corrupted(check, block, FNG_CHECK_NO_SLOT,
+									"state of the list of dead nodes is %u",
+									FngPageGetDead(page)->unlinking);
+			check_dead_ids(check, block, page);
 			break;
 	}
 }
@@ -323,10 +331,31 @@ check_page_header(FngCheck *check, BlockNumber block, Page page)
 	lower = opaque->kind == FNG_PAGE_META ?
 		(char *) FngPageGetMeta(page) - (char *) page + sizeof(FngMetaPageData) :
 		header->pd_special;
+	if (opaque->kind == FNG_PAGE_NODE && header->pd_lower < lower)
+		lower = end_of_slots(check, page);
 	if (header->pd_lower != lower)
 		fng_check_corrupted(check, block, FNG_CHECK_NO_SLOT,
 							"page contents end at %u instead of %zu",
 							header->pd_lower, lower);
+}
+
+/*
+ * Where the contents of a page of nodes may end: behind any of its slots, as
+ * pd_lower says, if those behind it are free.
+ */
+static Size
+end_of_slots(FngCheck *check, Page page)
+{
+	const FngLayout *layout = &check->map.layout;
+	Size		lower = ((PageHeader) page)->pd_lower;
+	Size		end = FNG_CONTENT_OFFSET;
+
+	for (uint32 i = 0; i < layout->slots_per_page; i++)
+	{
+		if (FngSlotNode(FngPageSlot(layout, page, i))->flags != 0 || end < lower)
+			end = FngPageSlot(layout, page, i + 1) - (char *) page;
+	}
+	return end;
 }
 
 static void
@@ -360,17 +389,28 @@ check_slot(FngCheck *check, BlockNumber block, uint32 slot, uint8 level,
 
 	if (node->flags == 0)
 	{
-		if (!all_zero(bytes, check->map.layout.slot_size))
+		Size		after = offsetof(FngNodeData, vector) + sizeof(node->vector);
+
+		/* a chain that is ready for the next vector may stay */
+		if (!all_zero(bytes, offsetof(FngNodeData, vector)) ||
+			!all_zero(bytes + after, check->map.layout.slot_size - after) ||
+			(check->map.layout.vector_inline && node->vector != 0))
 			fng_check_corrupted(check, block, slot, "free slot is not empty");
 		return;
 	}
-	if (node->flags != FNG_NODE_LIVE && node->flags != FNG_NODE_DEAD)
+	if (node->flags != FNG_NODE_LIVE && node->flags != FNG_NODE_DEAD &&
+		node->flags != FNG_NODE_UNLINKED)
 		fng_check_corrupted(check, block, slot, "flags are %04X", node->flags);
 
 	check_node_header(check, block, slot, level, node);
 	check_lanes(check, block, slot, bytes);
 	check_pending(check, block, slot, bytes);
 
+	if (node->flags == FNG_NODE_UNLINKED)
+	{
+		*entry = FNG_MAP_DEAD | level;
+		return;
+	}
 	*entry = FNG_MAP_USED | level;
 	if (node->flags == FNG_NODE_DEAD)
 		*entry |= FNG_MAP_DEAD;
@@ -386,7 +426,7 @@ static void
 check_node_header(FngCheck *check, BlockNumber block, uint32 slot, uint8 level,
 				  const FngNodeData *node)
 {
-	bool		dead = node->flags == FNG_NODE_DEAD;
+	bool		dead = node->flags != FNG_NODE_LIVE;
 
 	if (dead != (node->stamp != 0))
 		fng_check_corrupted(check, block, slot, "%s node has stamp " UINT64_FORMAT,
@@ -497,6 +537,21 @@ check_tid(FngCheck *check, BlockNumber block, int slot, const ItemPointerData *t
 							ItemPointerGetBlockNumberNoCheck(tid),
 							ItemPointerGetOffsetNumberNoCheck(tid),
 							check->heap_blocks);
+}
+
+/* The list is a hint, but its ids have been those of nodes. */
+static void
+check_dead_ids(FngCheck *check, BlockNumber block, Page page)
+{
+	FngDeadPage list = FngPageGetDead(page);
+
+	for (uint32 i = 0; i < list->nids; i++)
+	{
+		if (list->ids[i] >= check->map.nids)
+			fng_check_corrupted(check, block, FNG_CHECK_NO_SLOT,
+								"node %u of the list of dead nodes does not exist",
+								list->ids[i]);
+	}
 }
 
 static bool

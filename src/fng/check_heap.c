@@ -136,7 +136,7 @@ fng_check_node_tids(FngCheck *check, uint32 id, const FngNodeData *node,
 			fng_check_corrupted(check, block, FNG_CHECK_NO_SLOT,
 								"heap TIDs of node %u are owned by %u",
 								id, FngPageGetOpaque(page.data)->owner);
-		if (tids->ntids > 0 && (node->flags & FNG_NODE_DEAD))
+		if (tids->ntids > 0 && node->flags != FNG_NODE_LIVE)
 			fng_check_corrupted(check, block, FNG_CHECK_NO_SLOT,
 								"dead node %u has heap TIDs", id);
 		if (tids->ntids > 0)

@@ -107,7 +107,7 @@ fng_slot_add_pending(const FngLayout *layout, char *slot, const FngEdge *edge)
 	if (node->degree == 0 && node->npending == 0 && edge->mul != 0)
 		node->mul_scale = fabsf(edge->mul);
 	ratio = fabsf(edge->mul) / node->mul_scale;
-	if (node->npending >= layout->max_pending || !(ratio < 60000.0f))
+	if (node->npending >= layout->max_pending || !(ratio < FNG_MUL_LIMIT))
 		return false;
 	pending = FngSlotPending(layout, slot, node->npending);
 	pending->id = edge->id;
