@@ -323,7 +323,9 @@ check_page_header(FngCheck *check, BlockNumber block, Page page)
 	lower = opaque->kind == FNG_PAGE_META ?
 		(char *) FngPageGetMeta(page) - (char *) page + sizeof(FngMetaPageData) :
 		header->pd_special;
-	if (header->pd_lower != lower)
+	if (opaque->kind == FNG_PAGE_NODE ?
+		header->pd_lower < FNG_CONTENT_OFFSET || header->pd_lower > lower :
+		header->pd_lower != lower)
 		fng_check_corrupted(check, block, FNG_CHECK_NO_SLOT,
 							"page contents end at %u instead of %zu",
 							header->pd_lower, lower);
