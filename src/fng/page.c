@@ -83,6 +83,56 @@ fng_report_bad_page(Relation index, BlockNumber block, const char *what)
 }
 
 /*
+ * Does the index reach as far as this block?  It never shrinks, so what the
+ * storage manager has seen last is enough in most cases.
+ */
+bool
+fng_has_block(Relation index, BlockNumber block)
+{
+	BlockNumber seen = RelationGetSmgr(index)->smgr_cached_nblocks[MAIN_FORKNUM];
+
+	if (likely(seen != InvalidBlockNumber && block < seen))
+		return true;
+	return block < RelationGetNumberOfBlocks(index);
+}
+
+/* Pin a block that the index itself names.  Raises an error if it is not there. */
+Buffer
+fng_read_block(Relation index, BlockNumber block, BufferAccessStrategy strategy)
+{
+	if (!fng_has_block(index, block))
+		fng_report_bad_page(index, block, "is behind its end, but something leads there");
+	return ReadBufferExtended(index, MAIN_FORKNUM, block, RBM_NORMAL, strategy);
+}
+
+/*
+ * Pin a page to which a chain or the meta page leads.  Raises an error if it
+ * is of another kind.  That is found out before the page is locked (a page
+ * keeps its kind, and has one before anything leads to it): a caller may have
+ * locked another page already, and must not wait for a lock of its own.
+ */
+Buffer
+fng_read_chained(Relation index, BlockNumber block, FngPageKind kind,
+				 BufferAccessStrategy strategy)
+{
+	Buffer		buffer = fng_read_block(index, block, strategy);
+
+	fng_check_page(index, buffer, kind);
+	return buffer;
+}
+
+/*
+ * Count a step along a chain, to "block".  Raises an error if there were more
+ * than the index has blocks.
+ */
+void
+fng_count_step(Relation index, BlockNumber block, BlockNumber *nsteps)
+{
+	if (!fng_has_block(index, (*nsteps)++))
+		fng_report_bad_page(index, block, "is in a circle of pages");
+}
+
+/*
  * Add a page to the fork.  Returns its buffer, locked exclusively; the page
  * is all zeros.
  */
