@@ -83,8 +83,9 @@ fng_report_bad_page(Relation index, BlockNumber block, const char *what)
 }
 
 /*
- * Does the index reach as far as this block?  It never shrinks, so what the
- * storage manager has seen last is enough in most cases.
+ * Does the index reach as far as this block?  It may have grown since anybody
+ * looked but never shrinks, so what the storage manager has seen last will do
+ * in most cases.
  */
 bool
 fng_has_block(Relation index, BlockNumber block)
@@ -96,12 +97,19 @@ fng_has_block(Relation index, BlockNumber block)
 	return block < RelationGetNumberOfBlocks(index);
 }
 
-/* Pin a block that the index itself names.  Raises an error if it is not there. */
+/* Raise an error if something on a page leads to a block that is not there. */
+void
+fng_check_block(Relation index, BlockNumber block)
+{
+	if (!fng_has_block(index, block))
+		fng_report_bad_page(index, block, "is behind the end, but something leads there");
+}
+
+/* Pin a block to which something on a page leads. */
 Buffer
 fng_read_block(Relation index, BlockNumber block, BufferAccessStrategy strategy)
 {
-	if (!fng_has_block(index, block))
-		fng_report_bad_page(index, block, "is behind its end, but something leads there");
+	fng_check_block(index, block);
 	return ReadBufferExtended(index, MAIN_FORKNUM, block, RBM_NORMAL, strategy);
 }
 
@@ -206,7 +214,7 @@ fng_read_vector_chain(Relation index, BlockNumber block, void *out, Size nbytes,
 
 		if (!BlockNumberIsValid(block))
 			fng_report_bad_page(index, FNG_META_BLOCK, "leads to a vector that ends early");
-		buffer = ReadBufferExtended(index, MAIN_FORKNUM, block, RBM_NORMAL, strategy);
+		buffer = fng_read_block(index, block, strategy);
 		LockBuffer(buffer, BUFFER_LOCK_SHARE);
 		fng_check_page(index, buffer, FNG_PAGE_VECTOR);
 		piece = FngPageGetVector(BufferGetPage(buffer));
@@ -229,7 +237,7 @@ bool
 fng_read_base_node(Relation index, const FngLayout *layout, uint32 id,
 				   FngNodeData *node, float *value)
 {
-	Buffer		buffer = ReadBuffer(index, FngIdBlock(layout, id));
+	Buffer		buffer = fng_read_block(index, FngIdBlock(layout, id), NULL);
 	Page		page = BufferGetPage(buffer);
 	bool		usable;
 
