@@ -367,9 +367,11 @@ place_upper(FngInserter *inserter, uint8 level, char *image, const float *value)
 	head = FngPageGetMeta(BufferGetPage(meta_buffer))->level_head[level];
 	if (BlockNumberIsValid(head))
 	{
-		buffer = ReadBuffer(inserter->relation, head);
+		buffer = fng_read_chained(inserter->relation, head, FNG_PAGE_NODE, NULL);
 		LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
 		fng_check_page(inserter->relation, buffer, FNG_PAGE_NODE);
+		if (FngPageGetOpaque(BufferGetPage(buffer))->level != level)
+			fng_report_bad_page(inserter->relation, head, "is in the chain of another level");
 		if (!find_free_slot(layout, BufferGetPage(buffer), &slot))
 		{
 			UnlockReleaseBuffer(buffer);

@@ -181,7 +181,7 @@ fng_link_back(FngInserter *inserter, uint8 level, FngPoint *from, FngPoint *to,
 	/* compute before locking */
 	fng_make_edges(inserter, from, &to, 1, &edge);
 
-	buffer = ReadBuffer(inserter->relation, FngIdBlock(layout, from->id));
+	buffer = fng_read_block(inserter->relation, FngIdBlock(layout, from->id), NULL);
 	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
 	page = BufferGetPage(buffer);
 	if (!fng_node_usable(layout, page, slot_number, level))
@@ -344,7 +344,7 @@ static bool
 read_slot(FngInserter *inserter, uint8 level, uint32 id, char *slot)
 {
 	const FngLayout *layout = &inserter->index->layout;
-	Buffer		buffer = ReadBuffer(inserter->relation, FngIdBlock(layout, id));
+	Buffer		buffer = fng_read_block(inserter->relation, FngIdBlock(layout, id), NULL);
 	Page		page = BufferGetPage(buffer);
 	bool		usable;
 
