@@ -218,4 +218,19 @@ compat_extend_by_zeros(Relation relation, ForkNumber fork, BlockNumber first, Bl
 #define compat_vacuum_heap(info)	NULL
 #endif
 
+/*
+ * Log that an index page is about to be used anew, which on a standby cancels
+ * queries with snapshots that the stamp is not behind.  The record names
+ * relation and block and changes nothing, so whose it is does not matter;
+ * GiST offers a function for it.
+ */
+#include "access/gist_private.h"
+#if PG_VERSION_NUM >= 160000
+#define compat_log_page_reuse(index, block, stamp) \
+	gistXLogPageReuse(index, index, block, stamp)
+#else
+#define compat_log_page_reuse(index, block, stamp) \
+	gistXLogPageReuse(index, block, stamp)
+#endif
+
 #endif							/* DESCARTES_COMPAT_H */

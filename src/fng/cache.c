@@ -172,9 +172,12 @@ load_top(Relation index, FngIndex *entry)
 	BlockNumber block = entry->meta.level_head[entry->meta.nlevels - 1];
 	uint32		capacity = entry->meta.top_nodes + layout->slots_per_page;
 	BlockNumber ahead = InvalidBlockNumber;
+	BlockNumber nsteps = 0;
 	float	   *points;
 	PGAlignedBlock copy;
 
+	if (!fng_has_block(index, entry->meta.top_nodes / layout->slots_per_page))
+		fng_report_bad_page(index, FNG_META_BLOCK, "counts more nodes than can be there");
 	entry->top_ids = MemoryContextAlloc(entry->context, capacity * sizeof(uint32));
 	entry->top_down = MemoryContextAlloc(entry->context, capacity * sizeof(uint32));
 	points = MemoryContextAllocHuge(entry->context,
@@ -182,13 +185,17 @@ load_top(Relation index, FngIndex *entry)
 
 	while (BlockNumberIsValid(block))
 	{
-		Buffer		buffer = fng_read_backwards(index, block, &ahead);
+		Buffer		buffer;
 
 		CHECK_FOR_INTERRUPTS();
+		fng_count_step(index, block, &nsteps);
+		buffer = fng_read_backwards(index, block, &ahead);
 		LockBuffer(buffer, BUFFER_LOCK_SHARE);
 		fng_check_page(index, buffer, FNG_PAGE_NODE);
 		memcpy(copy.data, BufferGetPage(buffer), BLCKSZ);
 		UnlockReleaseBuffer(buffer);
+		if (FngPageGetOpaque(copy.data)->level + 1u != entry->meta.nlevels)
+			fng_report_bad_page(index, block, "is in the chain of another level");
 		load_top_page(index, entry, block, copy.data, capacity, points);
 		block = FngPageGetOpaque(copy.data)->next;
 	}

@@ -178,33 +178,18 @@ fng_check_claim(FngCheck *check, BlockNumber from, int slot, BlockNumber block,
 }
 
 /*
- * Read the meta page and check what it says against the layout, the operator
- * class and the column.  Prepares the map of nodes and the list of pages.
+ * Read the meta page, which checks it against the layout, the operator class
+ * and the column.  Prepares the map of nodes and the list of pages.
  */
 static void
 check_meta(FngCheck *check)
 {
 	FngMetaPageData *meta = &check->meta;
-	int32		typmod = TupleDescAttr(RelationGetDescr(check->index), 0)->atttypmod;
 
 	if (RelationGetNumberOfBlocks(check->index) == 0)
 		fng_check_corrupted(check, FNG_META_BLOCK, FNG_CHECK_NO_SLOT, "it is missing");
 	fng_read_meta(check->index, meta);
 	check->opclass = fng_opclass(check->index);
-
-	if (meta->metric != check->opclass->metric ||
-		meta->element != check->opclass->element)
-		fng_check_corrupted(check, FNG_META_BLOCK, FNG_CHECK_NO_SLOT,
-							"metric %u and element %u are not those of the operator class",
-							meta->metric, meta->element);
-	if (typmod > 0 && meta->dim != (uint32) typmod)
-		fng_check_corrupted(check, FNG_META_BLOCK, FNG_CHECK_NO_SLOT,
-							"index has %u dimensions, its column %d",
-							meta->dim, typmod);
-	if (meta->code_dim != meta->dim + (meta->metric == FNG_IP ? 1 : 0))
-		fng_check_corrupted(check, FNG_META_BLOCK, FNG_CHECK_NO_SLOT,
-							"codes have %u dimensions, vectors %u",
-							meta->code_dim, meta->dim);
 
 	fng_map_init(&check->map, check->index, meta, check->strategy);
 	check->pages = palloc_extended(check->map.nblocks, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
@@ -218,17 +203,12 @@ check_meta_options(FngCheck *check)
 {
 	const FngMetaPageData *meta = &check->meta;
 	BlockNumber nblocks = check->map.nblocks;
-	BlockNumber heads[] = {meta->centre, meta->null_head, meta->nan_head};
+	BlockNumber heads[] = {meta->centre, meta->null_head, meta->nan_head,
+	meta->free_tids[0], meta->free_tids[1], meta->free_tids[2]};
 
-	if (!isfinite(meta->ip_norm) || meta->ip_norm < 0)
-		fng_check_corrupted(check, FNG_META_BLOCK, FNG_CHECK_NO_SLOT,
-							"norm of the longest vector is %g", meta->ip_norm);
 	if (!(meta->calibrated_recall >= 0 && meta->calibrated_recall <= 1))
 		fng_check_corrupted(check, FNG_META_BLOCK, FNG_CHECK_NO_SLOT,
 							"calibrated recall is %g", meta->calibrated_recall);
-	if (meta->slot_size % FNG_LINE != 0)
-		fng_check_corrupted(check, FNG_META_BLOCK, FNG_CHECK_NO_SLOT,
-							"slots have %u bytes", meta->slot_size);
 	for (size_t i = 0; i < lengthof(heads); i++)
 	{
 		if (BlockNumberIsValid(heads[i]) && heads[i] >= nblocks)

@@ -315,6 +315,10 @@ typedef FngVectorPageData *FngVectorPage;
 /* Of the inserts into an index that was built without rows. */
 #define FNG_DEFAULT_LEVEL_RATIO	64
 
+/* The largest values of the options. */
+#define FNG_MAX_BUILD_RES_CNT	1000
+#define FNG_MAX_SEARCH_RES_CNT	1000000
+
 /* search_res_cnt of an index that was built without rows to calibrate on. */
 #define FNG_UNCALIBRATED_LIST_SIZE	64
 
@@ -494,6 +498,13 @@ extern void fng_report_bad_page(Relation index, BlockNumber block,
 extern void fng_page_init(Page page, FngPageKind kind, uint8 level);
 extern void fng_check_page(Relation index, Buffer buffer, FngPageKind kind);
 extern FngPageKind fng_page_kind(Relation index, Buffer buffer);
+extern bool fng_has_block(Relation index, BlockNumber block);
+extern void fng_check_block(Relation index, BlockNumber block);
+extern Buffer fng_read_block(Relation index, BlockNumber block,
+							 BufferAccessStrategy strategy);
+extern Buffer fng_read_chained(Relation index, BlockNumber block, FngPageKind kind,
+							   BufferAccessStrategy strategy);
+extern void fng_count_step(Relation index, BlockNumber block, BlockNumber *nsteps);
 extern Buffer fng_extend(Relation index, ForkNumber fork);
 extern void fng_read_vector_chain(Relation index, BlockNumber block, void *out,
 								  Size nbytes, BufferAccessStrategy strategy);

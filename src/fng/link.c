@@ -275,7 +275,7 @@ add_pending(FngInserter *inserter, uint8 level, uint32 from, const FngEdge *edge
 {
 	const FngLayout *layout = &inserter->index->layout;
 	uint32		slot_number = FngIdSlot(layout, from);
-	Buffer		buffer = ReadBuffer(inserter->relation, FngIdBlock(layout, from));
+	Buffer		buffer = fng_read_block(inserter->relation, FngIdBlock(layout, from), NULL);
 	LinkState	state = LINK_DONE;
 	FngChange	change;
 	Page		page;
@@ -331,7 +331,7 @@ write_slot(FngInserter *inserter, uint8 level, uint32 id, uint16 version,
 {
 	const FngLayout *layout = &inserter->index->layout;
 	uint32		slot_number = FngIdSlot(layout, id);
-	Buffer		buffer = ReadBuffer(inserter->relation, FngIdBlock(layout, id));
+	Buffer		buffer = fng_read_block(inserter->relation, FngIdBlock(layout, id), NULL);
 	LinkState	state = LINK_DONE;
 	Page		page = BufferGetPage(buffer);
 	char	   *slot = FngPageSlot(layout, page, slot_number);

@@ -86,6 +86,64 @@ fng_report_bad_page(Relation index, BlockNumber block, const char *what)
 }
 
 /*
+ * Does the index reach as far as this block?  It may have grown since anybody
+ * looked but never shrinks, so what the storage manager has seen last will do
+ * in most cases.
+ */
+bool
+fng_has_block(Relation index, BlockNumber block)
+{
+	BlockNumber seen = RelationGetSmgr(index)->smgr_cached_nblocks[MAIN_FORKNUM];
+
+	if (likely(seen != InvalidBlockNumber && block < seen))
+		return true;
+	return block < RelationGetNumberOfBlocks(index);
+}
+
+/* Raise an error if something on a page leads to a block that is not there. */
+void
+fng_check_block(Relation index, BlockNumber block)
+{
+	if (!fng_has_block(index, block))
+		fng_report_bad_page(index, block, "is behind the end, but something leads there");
+}
+
+/* Pin a block to which something on a page leads. */
+Buffer
+fng_read_block(Relation index, BlockNumber block, BufferAccessStrategy strategy)
+{
+	fng_check_block(index, block);
+	return ReadBufferExtended(index, MAIN_FORKNUM, block, RBM_NORMAL, strategy);
+}
+
+/*
+ * Pin a page to which a chain or the meta page leads.  Raises an error if it
+ * is of another kind.  That is found out before the page is locked (a page
+ * keeps its kind, and has one before anything leads to it): a caller may have
+ * locked another page already, and must not wait for a lock of its own.
+ */
+Buffer
+fng_read_chained(Relation index, BlockNumber block, FngPageKind kind,
+				 BufferAccessStrategy strategy)
+{
+	Buffer		buffer = fng_read_block(index, block, strategy);
+
+	fng_check_page(index, buffer, kind);
+	return buffer;
+}
+
+/*
+ * Count a step along a chain, to "block".  Raises an error if there were more
+ * than the index has blocks.
+ */
+void
+fng_count_step(Relation index, BlockNumber block, BlockNumber *nsteps)
+{
+	if (!fng_has_block(index, (*nsteps)++))
+		fng_report_bad_page(index, block, "is in a circle of pages");
+}
+
+/*
  * Add a page to the fork.  Returns its buffer, locked exclusively; the page
  * is all zeros.
  */
@@ -159,7 +217,7 @@ fng_read_vector_chain(Relation index, BlockNumber block, void *out, Size nbytes,
 
 		if (!BlockNumberIsValid(block))
 			fng_report_bad_page(index, FNG_META_BLOCK, "leads to a vector that ends early");
-		buffer = ReadBufferExtended(index, MAIN_FORKNUM, block, RBM_NORMAL, strategy);
+		buffer = fng_read_block(index, block, strategy);
 		LockBuffer(buffer, BUFFER_LOCK_SHARE);
 		fng_check_page(index, buffer, FNG_PAGE_VECTOR);
 		piece = FngPageGetVector(BufferGetPage(buffer));
@@ -182,7 +240,7 @@ bool
 fng_read_base_node(Relation index, const FngLayout *layout, uint32 id,
 				   FngNodeData *node, float *value)
 {
-	Buffer		buffer = ReadBuffer(index, FngIdBlock(layout, id));
+	Buffer		buffer = fng_read_block(index, FngIdBlock(layout, id), NULL);
 	Page		page = BufferGetPage(buffer);
 	bool		usable;
 

@@ -176,7 +176,7 @@ find_upper_slot(FngInserter *inserter, uint8 level, BlockNumber head, uint32 vic
 static Buffer
 lock_upper_page(FngInserter *inserter, uint8 level, BlockNumber block)
 {
-	Buffer		buffer = ReadBuffer(inserter->relation, block);
+	Buffer		buffer = fng_read_chained(inserter->relation, block, FNG_PAGE_NODE, NULL);
 
 	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
 	fng_check_page(inserter->relation, buffer, FNG_PAGE_NODE);

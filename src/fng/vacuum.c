@@ -20,6 +20,7 @@
 #include "commands/vacuum.h"
 #include "fng.h"
 #include "pgstat.h"
+#include "tids.h"
 #include "utils/backend_progress.h"
 #include "utils/rel.h"
 
@@ -30,6 +31,7 @@ typedef struct FngVacuum
 	IndexBulkDeleteCallback callback;
 	void	   *callback_state;
 	IndexBulkDeleteResult *stats;
+	FngTidVacuum tids;			/* empty pages of TIDs */
 } FngVacuum;
 
 static void vacuum_page(FngVacuum *vacuum, Buffer buffer);
@@ -68,6 +70,7 @@ fng_bulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 	nblocks = RelationGetNumberOfBlocks(info->index);
 	if (info->report_progress)
 		pgstat_progress_update_param(PROGRESS_SCAN_BLOCKS_TOTAL, nblocks);
+	fng_tid_vacuum_begin(&vacuum.tids, info->index, &vacuum.layout, nblocks);
 	fng_pass_begin(&pass, info->index, FNG_META_BLOCK + 1, nblocks, info->strategy);
 	while ((buffer = fng_pass_next(&pass)) != InvalidBuffer)
 	{
@@ -79,6 +82,7 @@ fng_bulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 		compat_vacuum_delay_point();
 	}
 	fng_pass_end(&pass);
+	fng_tid_vacuum_end(&vacuum.tids);
 	stats->num_pages = nblocks;
 	return stats;
 }
@@ -135,6 +139,8 @@ vacuum_page(FngVacuum *vacuum, Buffer buffer)
 		GenericXLogFinish(xlog);
 	}
 	count_rows(vacuum, kind, BufferGetPage(buffer));
+	if (FngIsTidKind(kind))
+		fng_tid_vacuum_page(&vacuum->tids, BufferGetBlockNumber(buffer), BufferGetPage(buffer));
 	UnlockReleaseBuffer(buffer);
 }
 
@@ -168,8 +174,8 @@ has_dead(FngVacuum *vacuum, FngPageKind kind, Page page)
 }
 
 /*
- * Clear condemned TIDs of nodes.  A node that has a chain of TIDs stays live,
- * whether the chain is empty or not: an equal row may join it at any time.
+ * Clear condemned TIDs of nodes.  A node that has a chain of TIDs stays live
+ * for now, see tidvacuum.c: an equal row may join it at any time.
  */
 static void
 clear_node_page(FngVacuum *vacuum, Page page)
