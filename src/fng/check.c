@@ -23,7 +23,8 @@
  *
  * What a crash or an error may leave behind is no damage: pages of zeros,
  * reserved slots, vector pages whose owner does not point back, TID pages
- * without TIDs, nodes without incoming edges whose rows were never committed.
+ * without TIDs, nodes without incoming edges whose rows were never committed,
+ * edges from dead nodes to unlinked ones.
  *
  *-------------------------------------------------------------------------
  */
@@ -59,6 +60,7 @@ static void check_pending(FngCheck *check, BlockNumber block, uint32 slot,
 static void check_tid_page(FngCheck *check, BlockNumber block, Page page);
 static void check_tid(FngCheck *check, BlockNumber block, int slot,
 					  const ItemPointerData *tid);
+static void check_dead_ids(FngCheck *check, BlockNumber block, Page page);
 static bool all_zero(const char *bytes, Size nbytes);
 
 /*
@@ -204,7 +206,7 @@ check_meta_options(FngCheck *check)
 	const FngMetaPageData *meta = &check->meta;
 	BlockNumber nblocks = check->map.nblocks;
 	BlockNumber heads[] = {meta->centre, meta->null_head, meta->nan_head,
-	meta->free_tids[0], meta->free_tids[1], meta->free_tids[2]};
+	meta->dead_head, meta->free_tids[0], meta->free_tids[1], meta->free_tids[2]};
 
 	if (!(meta->calibrated_recall >= 0 && meta->calibrated_recall <= 1))
 		fng_check_corrupted(check, FNG_META_BLOCK, FNG_CHECK_NO_SLOT,
@@ -261,6 +263,11 @@ check_page(FngCheck *check, BlockNumber block, Page page)
 				fng_check_corrupted(check, block, FNG_CHECK_NO_SLOT,
 									"list of dead nodes counts %u ids",
 									FngPageGetDead(page)->nids);
+			if (FngPageGetDead(page)->unlinking > 1)
+				fng_check_corrupted(check, block, FNG_CHECK_NO_SLOT,
+									"state of the list of dead nodes is %u",
+									FngPageGetDead(page)->unlinking);
+			check_dead_ids(check, block, page);
 			break;
 	}
 }
@@ -365,17 +372,28 @@ check_slot(FngCheck *check, BlockNumber block, uint32 slot, uint8 level,
 
 	if (node->flags == 0)
 	{
-		if (!all_zero(bytes, check->map.layout.slot_size))
+		Size		after = offsetof(FngNodeData, vector) + sizeof(node->vector);
+
+		/* a chain that is ready for the next vector may stay */
+		if (!all_zero(bytes, offsetof(FngNodeData, vector)) ||
+			!all_zero(bytes + after, check->map.layout.slot_size - after) ||
+			(check->map.layout.vector_inline && node->vector != 0))
 			fng_check_corrupted(check, block, slot, "free slot is not empty");
 		return;
 	}
-	if (node->flags != FNG_NODE_LIVE && node->flags != FNG_NODE_DEAD)
+	if (node->flags != FNG_NODE_LIVE && node->flags != FNG_NODE_DEAD &&
+		node->flags != FNG_NODE_UNLINKED)
 		fng_check_corrupted(check, block, slot, "flags are %04X", node->flags);
 
 	check_node_header(check, block, slot, level, node);
 	check_lanes(check, block, slot, bytes);
 	check_pending(check, block, slot, bytes);
 
+	if (node->flags == FNG_NODE_UNLINKED)
+	{
+		*entry = FNG_MAP_DEAD | level;
+		return;
+	}
 	*entry = FNG_MAP_USED | level;
 	if (node->flags == FNG_NODE_DEAD)
 		*entry |= FNG_MAP_DEAD;
@@ -391,7 +409,7 @@ static void
 check_node_header(FngCheck *check, BlockNumber block, uint32 slot, uint8 level,
 				  const FngNodeData *node)
 {
-	bool		dead = node->flags == FNG_NODE_DEAD;
+	bool		dead = node->flags != FNG_NODE_LIVE;
 
 	if (dead != (node->stamp != 0))
 		fng_check_corrupted(check, block, slot, "%s node has stamp " UINT64_FORMAT,
@@ -502,6 +520,21 @@ check_tid(FngCheck *check, BlockNumber block, int slot, const ItemPointerData *t
 							ItemPointerGetBlockNumberNoCheck(tid),
 							ItemPointerGetOffsetNumberNoCheck(tid),
 							check->heap_blocks);
+}
+
+/* The list is a hint, but its ids have been those of nodes. */
+static void
+check_dead_ids(FngCheck *check, BlockNumber block, Page page)
+{
+	FngDeadPage list = FngPageGetDead(page);
+
+	for (uint32 i = 0; i < list->nids; i++)
+	{
+		if (list->ids[i] >= check->map.nids)
+			fng_check_corrupted(check, block, FNG_CHECK_NO_SLOT,
+								"node %u of the list of dead nodes does not exist",
+								list->ids[i]);
+	}
 }
 
 static bool

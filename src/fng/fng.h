@@ -255,14 +255,15 @@ typedef struct FngFreeTidsData
 #define FNG_FREE_TIDS_MAGIC	0x464e4446U /* "FNDF" */
 
 /*
- * Pages of the list of dead nodes (FNG_PAGE_DEAD).  A hint: whoever reads an
- * id asks the node whether it is dead.  Pages stay in the chain when they are
- * not needed.
+ * Pages of the list of dead and unlinked nodes (FNG_PAGE_DEAD).  A hint:
+ * whoever reads an id asks the node what it is.  Pages stay in the chain when
+ * they are not needed.
  */
 typedef struct FngDeadPageData
 {
 	uint32		nids;
-	uint32		unused;
+	uint32		unlinking;		/* first page: 1 while VACUUM calls nodes of
+								 * the list unlinked, else 0 */
 	uint32		ids[FLEXIBLE_ARRAY_MEMBER];
 } FngDeadPageData;
 
@@ -296,6 +297,12 @@ typedef FngVectorPageData *FngVectorPage;
  */
 #define FNG_MAX_EQUAL_NODES	4
 
+/* What the free space map says of a page with a free slot of the base. */
+#define FNG_ROOM			((Size) (BLCKSZ / 2))
+
+/* A factor must be less than so many units of its slot (float16 ends at 65504). */
+#define FNG_MUL_LIMIT		60000.0f
+
 /* A top level of at most so many nodes is scanned flat. */
 #define FNG_TOP_NODES		1024
 #define FNG_MAX_LEVEL_RATIO	4096
@@ -305,9 +312,6 @@ typedef FngVectorPageData *FngVectorPage;
  * that is older than this: a change that they must not miss adds it.
  */
 #define FNG_EPOCH_RELOAD	(1 << 16)
-
-/* What the free space map says of a page that has a free slot of the base. */
-#define FNG_ROOM			(BLCKSZ / 2)
 
 /* Free slots of the top level that a backend remembers. */
 #define FNG_KNOWN_FREE		8

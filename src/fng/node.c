@@ -17,9 +17,6 @@
 #include "../distance/half.h"
 #include "fng.h"
 
-/* The largest multiplicative factor in units of its slot that float16 holds */
-#define MAX_FACTOR	60000.0f
-
 static void put_lane(const FngLayout *layout, char *slot, uint32 lane, const FngEdge *edge);
 
 /*
@@ -113,7 +110,7 @@ fng_slot_add_pending(const FngLayout *layout, char *slot, const FngEdge *edge)
 	if (node->degree == 0 && node->npending == 0 && edge->mul != 0)
 		node->mul_scale = fabsf(edge->mul);
 	ratio = fabsf(edge->mul) / node->mul_scale;
-	if (node->npending >= layout->max_pending || !(ratio < MAX_FACTOR))
+	if (node->npending >= layout->max_pending || !(ratio < FNG_MUL_LIMIT))
 		return false;
 	pending = FngSlotPending(layout, slot, node->npending);
 	pending->id = edge->id;
@@ -229,7 +226,7 @@ fng_slot_change_edges(const FngLayout *layout, char *slot, const FngEdge *edges,
 			result[nresult++] = i < nedges ? edges[i] : *added;
 	}
 	for (uint32 i = 0; i < nresult; i++)
-		rescale |= !(fabsf(result[i].mul) < MAX_FACTOR * node->mul_scale);
+		rescale |= !(fabsf(result[i].mul) < FNG_MUL_LIMIT * node->mul_scale);
 	if (rescale)
 	{
 		fng_slot_set_edges(layout, slot, result, nresult);
