@@ -466,6 +466,8 @@ extern bool fng_read_base_node(Relation index, const FngLayout *layout, uint32 i
 							   FngNodeData *node, float *value);
 extern BlockNumber fng_write_vector_chain(Relation index, uint32 owner,
 										  const void *bytes, Size nbytes, bool building);
+extern void fng_overwrite_vector_chain(Relation index, BlockNumber block, const void *bytes,
+									   Size nbytes);
 
 /* A change of up to 4 pages: WAL-logged, or plain while building. */
 typedef struct FngChange

@@ -32,15 +32,11 @@ static uint32 insert_at_level(FngInserter *inserter, uint8 level, FngPoint *poin
 static void promote(FngInserter *inserter, FngPoint *point);
 static uint32 place_base(FngInserter *inserter, char *image, const float *value,
 						 Buffer meta_buffer);
-static uint32 place_upper(FngInserter *inserter, uint8 level, char *image, const float *value);
 static Buffer find_base_slot(FngInserter *inserter, uint32 *slot, bool *is_new);
 static bool try_base_page(FngInserter *inserter, BlockNumber block, Buffer *buffer,
 						  uint32 *slot);
 static bool find_free_slot(const FngLayout *layout, Page page, uint32 *slot);
 static uint32 new_id(FngInserter *inserter, Buffer buffer, uint32 slot);
-static char *make_image(FngInserter *inserter, uint8 level, FngPoint *point,
-						ItemPointer tid, uint32 link, FngPoint **chosen,
-						uint32 nchosen);
 
 /*
  * aminsert.  The inserter is kept for the statement.
@@ -189,7 +185,7 @@ insert_first(FngInserter *inserter, FngPoint *point, ItemPointer tid)
 		return false;
 	}
 	(void) place_base(inserter,
-					  make_image(inserter, 0, point, tid, InvalidBlockNumber, NULL, 0),
+					  fng_make_image(inserter, 0, point, tid, InvalidBlockNumber, NULL, 0),
 					  point->value, buffer);
 	UnlockReleaseBuffer(buffer);
 	return true;
@@ -249,9 +245,9 @@ insert_at_level(FngInserter *inserter, uint8 level, FngPoint *point,
 		fng_point_init(inserter, &candidates[i], visits[i].id, visits[i].value, visits[i].aux);
 	nchosen = fng_choose_edges(inserter, point, candidates, nvisits, chosen);
 
-	image = make_image(inserter, level, point, tid, down, chosen, nchosen);
+	image = fng_make_image(inserter, level, point, tid, down, chosen, nchosen);
 	point->id = level == 0 ? place_base(inserter, image, point->value, InvalidBuffer) :
-		place_upper(inserter, level, image, point->value);
+		fng_place_upper(inserter, level, image, point->value);
 
 	for (uint32 i = 0; i < nchosen; i++)
 	{
@@ -291,8 +287,8 @@ promote(FngInserter *inserter, FngPoint *point)
 			return;
 		if (is_top)
 		{
-			place_upper(inserter, level,
-						make_image(inserter, level, &upper, NULL, down, NULL, 0), upper.value);
+			fng_place_upper(inserter, level,
+							fng_make_image(inserter, level, &upper, NULL, down, NULL, 0), upper.value);
 			return;
 		}
 		nvisits = fng_search_collect(inserter->search, upper.value, upper.aux, level,
@@ -348,8 +344,8 @@ place_base(FngInserter *inserter, char *image, const float *value,
  * Write an upper-level node, and what the meta page says of its level, in one
  * record.  Locks the meta page, then the level's newest page.
  */
-static uint32
-place_upper(FngInserter *inserter, uint8 level, char *image, const float *value)
+uint32
+fng_place_upper(FngInserter *inserter, uint8 level, char *image, const float *value)
 {
 	const FngLayout *layout = &inserter->index->layout;
 	Buffer		meta_buffer = ReadBuffer(inserter->relation, FNG_META_BLOCK);
@@ -488,9 +484,9 @@ new_id(FngInserter *inserter, Buffer buffer, uint32 slot)
  * The bytes of a new slot.  tid is NULL on upper levels, where link is the id
  * one level down.
  */
-static char *
-make_image(FngInserter *inserter, uint8 level, FngPoint *point, ItemPointer tid,
-		   uint32 link, FngPoint **chosen, uint32 nchosen)
+char *
+fng_make_image(FngInserter *inserter, uint8 level, FngPoint *point, ItemPointer tid,
+			   uint32 link, FngPoint **chosen, uint32 nchosen)
 {
 	const FngLayout *layout = &inserter->index->layout;
 	char	   *image = palloc0(layout->slot_size);

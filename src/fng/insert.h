@@ -54,6 +54,11 @@ extern void fng_insert_value(FngInserter *inserter, Datum value, ItemPointer tid
 extern void fng_insert_floats(FngInserter *inserter, const float *floats, ItemPointer tid);
 extern void fng_check_value_dim(const FngMetaPageData *meta, uint32 dim);
 extern bool fng_same_vector(uint32 dim, const float *a, const float *b);
+extern char *fng_make_image(FngInserter *inserter, uint8 level, FngPoint *point,
+							ItemPointer tid, uint32 link, FngPoint **chosen,
+							uint32 nchosen);
+extern uint32 fng_place_upper(FngInserter *inserter, uint8 level, char *image,
+							  const float *value);
 
 /* link.c */
 extern void fng_point_init(FngInserter *inserter, FngPoint *point, uint32 id,
@@ -65,5 +70,8 @@ extern void fng_make_edges(FngInserter *inserter, FngPoint *node, FngPoint **cho
 						   uint32 nchosen, FngEdge *edges);
 extern bool fng_link_back(FngInserter *inserter, uint8 level, FngPoint *from,
 						  FngPoint *to, bool force);
+
+/* finish.c */
+extern bool fng_find_or_link(FngInserter *inserter, uint32 id, const float *value, float aux);
 
 #endif							/* DESCARTES_FNG_INSERT_H */

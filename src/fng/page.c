@@ -233,3 +233,37 @@ fng_write_vector_chain(Relation index, uint32 owner, const void *bytes,
 	}
 	return next;
 }
+
+/*
+ * Put other bytes, as many, in a chain that is there, a page at a time.  Nobody
+ * reads the chain: the caller holds the page of its owner, whose slot is free,
+ * locked exclusively.
+ */
+void
+fng_overwrite_vector_chain(Relation index, BlockNumber block, const void *bytes, Size nbytes)
+{
+	const char *from = bytes;
+
+	while (nbytes > 0)
+	{
+		Size		here = Min(nbytes, (Size) FNG_VECTOR_BYTES_PER_PAGE);
+		FngChange	change;
+		Buffer		buffer;
+		Page		page;
+
+		if (!BlockNumberIsValid(block))
+			fng_report_bad_page(index, FNG_META_BLOCK, "leads to a vector that ends early");
+		buffer = ReadBuffer(index, block);
+		LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+		fng_check_page(index, buffer, FNG_PAGE_VECTOR);
+		fng_change_begin(&change, index, false);
+		page = fng_change_page(&change, buffer, false);
+		FngPageGetVector(page)->nbytes = here;
+		memcpy(FngPageGetVector(page)->bytes, from, here);
+		fng_change_finish(&change);
+		block = FngPageGetOpaque(BufferGetPage(buffer))->next;
+		UnlockReleaseBuffer(buffer);
+		from += here;
+		nbytes -= here;
+	}
+}
