@@ -136,6 +136,8 @@ improve_index(Relation index)
 	improve->context = context;
 	improve->nblocks = RelationGetNumberOfBlocks(index);
 	fng_layout_from_meta(&meta, &improve->layout);
+	improve->nids = Min((uint64) improve->nblocks * improve->layout.slots_per_page,
+						(uint64) FNG_NO_ID);
 	improve->inserter = fng_inserter_create(index, fng_opclass(index), false, context);
 	improve->inserter->keep_dropped = true;
 	fng_improve_refresh(improve);
@@ -159,15 +161,13 @@ improve_index(Relation index)
 static void
 improve_in_order(FngImprove *improve, BlockNumber first)
 {
-	uint64		nids = (uint64) improve->nblocks * improve->layout.slots_per_page;
-
 	if (first < improve->nblocks)
 	{
 		fng_improve_count(improve, 0, NULL);
 		fng_improve_nodes(improve, first);
 		fng_improve_note(improve, improve->nblocks);
 	}
-	for (uint64 id = 0; id < nids; id += improve->ncounted)
+	for (uint64 id = 0; id < improve->nids; id += improve->ncounted)
 	{
 		fng_improve_count(improve, id, id == 0 ? &improve->sample : NULL);
 		fng_improve_reach(improve);

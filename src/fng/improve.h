@@ -33,6 +33,7 @@ typedef struct FngImprove
 	FngInserter *inserter;
 	MemoryContext context;		/* lives as long as the call */
 	BlockNumber nblocks;		/* pages behind these are not looked at */
+	uint64		nids;
 
 	/* edges of live nodes that lead to the ids from first_id on */
 	uint8	   *in_degree;		/* stop at their largest value */
@@ -94,6 +95,7 @@ extern void fng_improve_nodes(FngImprove *improve, BlockNumber first);
 /* improve_reach.c */
 extern void fng_improve_count(FngImprove *improve, uint64 first_id, FngSample *sample);
 extern void fng_improve_reach(FngImprove *improve);
+extern int	fng_compare_visits(const void *a, const void *b);
 
 /* improve_top.c */
 extern void fng_sample_offer(FngSample *sample, uint32 id, uint64 seed);

@@ -5,7 +5,7 @@
  *
  * Candidates are the live nodes that a search for the node's own vector
  * visits, with a list of build_res_cnt, and those that it has edges to; their
- * vectors are exact.  Nothing is written if the choice is what the node has.
+ * vectors are exact.  Nothing is written if the choice has nothing new.
  * Neighbours that are new are offered an edge back, as by an insert.
  *
  * An edge to a node that has few others stays.  So a call that is stopped
@@ -38,8 +38,9 @@ static bool improve_node(FngImprove *improve, uint8 level, uint32 id);
 static uint32 collect_live(FngImprove *improve, uint8 level, const FngPoint *node,
 						   FngVisit **visits);
 static FngPoint *list_candidates(FngImprove *improve, uint8 level, const FngPoint *node,
-								 uint32 *ncandidates);
-static bool is_same_choice(const FngPoint *node, FngPoint **chosen, uint32 nchosen);
+								 uint32 *ncandidates, uint32 *nalive);
+static bool is_better(const FngPoint *node, FngPoint **chosen, uint32 nchosen,
+					  uint32 nalive);
 static bool write_edges(FngImprove *improve, uint8 level, const FngPoint *node,
 						uint16 version, const FngEdge *edges, uint32 nedges,
 						bool *written);
@@ -101,6 +102,7 @@ improve_node(FngImprove *improve, uint8 level, uint32 id)
 	FngEdge    *edges = palloc(improve->layout.max_degree * sizeof(FngEdge));
 	FngPoint   *candidates;
 	uint32		ncandidates;
+	uint32		nalive;
 	uint32		nchosen;
 	FngPoint	node;
 	FngNodeData header;
@@ -108,11 +110,10 @@ improve_node(FngImprove *improve, uint8 level, uint32 id)
 
 	if (!fng_improve_read(improve, level, id, &node, &header))
 		return true;
-	candidates = list_candidates(improve, level, &node, &ncandidates);
+	candidates = list_candidates(improve, level, &node, &ncandidates, &nalive);
 	nchosen = fng_choose_edges(inserter, &node, candidates, ncandidates, chosen);
 
-	/* pending edges are better off in the blocks */
-	if (header.npending == 0 && is_same_choice(&node, chosen, nchosen))
+	if (!is_better(&node, chosen, nchosen, nalive))
 		return true;
 	fng_make_edges(inserter, &node, chosen, nchosen, edges);
 	if (!write_edges(improve, level, &node, header.version, edges, nchosen, &written))
@@ -151,17 +152,25 @@ collect_live(FngImprove *improve, uint8 level, const FngPoint *node, FngVisit **
 	}
 }
 
-/* What a node may choose from. */
+/*
+ * What a node may choose from: the nearest live nodes visited, as many as a
+ * build offers, and those that it leads to, of which *nalive live.
+ */
 static FngPoint *
-list_candidates(FngImprove *improve, uint8 level, const FngPoint *node, uint32 *ncandidates)
+list_candidates(FngImprove *improve, uint8 level, const FngPoint *node, uint32 *ncandidates,
+				uint32 *nalive)
 {
 	FngVisit   *visits;
 	uint32		nvisits = collect_live(improve, level, node, &visits);
-	FngPoint   *candidates = palloc((nvisits + node->nedges + 1) * sizeof(FngPoint));
+	uint32		most = Max(2 * improve->layout.max_degree,
+						   improve->inserter->index->meta.build_res_cnt);
+	FngPoint   *candidates = palloc((most + node->nedges) * sizeof(FngPoint));
 	bool	   *visited = palloc0((node->nedges + 1) * sizeof(bool));
 	uint32		n = 0;
 
-	for (uint32 i = 0; i < nvisits; i++)
+	*nalive = 0;
+	qsort(visits, nvisits, sizeof(FngVisit), fng_compare_visits);
+	for (uint32 i = 0; i < nvisits && n < most; i++)
 	{
 		if (!(visits[i].flags & FNG_NODE_LIVE) || visits[i].id == node->id)
 			continue;
@@ -174,9 +183,13 @@ list_candidates(FngImprove *improve, uint8 level, const FngPoint *node, uint32 *
 	{
 		FngNodeData header;
 
-		if (!visited[k] &&
-			fng_improve_read(improve, level, node->edges[k], &candidates[n], &header))
+		if (visited[k])
+			(*nalive)++;
+		else if (fng_improve_read(improve, level, node->edges[k], &candidates[n], &header))
+		{
+			(*nalive)++;
 			n++;
+		}
 	}
 	for (uint32 i = 0; i < n; i++)
 		candidates[i].protect = fng_in_degree(improve, candidates[i].id) <= FNG_MIN_IN_DEGREE &&
@@ -185,17 +198,20 @@ list_candidates(FngImprove *improve, uint8 level, const FngPoint *node, uint32 *
 	return candidates;
 }
 
+/*
+ * Is there anything to write: an edge that the node does not have, or one of
+ * those it has that leads to no live node?  Otherwise it keeps them all: more
+ * than max_degree if some are pending.
+ */
 static bool
-is_same_choice(const FngPoint *node, FngPoint **chosen, uint32 nchosen)
+is_better(const FngPoint *node, FngPoint **chosen, uint32 nchosen, uint32 nalive)
 {
-	if (nchosen != node->nedges)
-		return false;
 	for (uint32 i = 0; i < nchosen; i++)
 	{
 		if (!has_edge(node, chosen[i]->id))
-			return false;
+			return true;
 	}
-	return true;
+	return nalive < node->nedges;
 }
 
 /*

@@ -32,7 +32,6 @@ static void repair_node(FngImprove *improve, uint8 level, uint32 id);
 static void find_node(FngImprove *improve, const FngPoint *node);
 static void add_incoming(FngImprove *improve, uint8 level, FngPoint *node);
 static uint32 take_dropped(FngImprove *improve, uint32 from);
-static int	compare_visits(const void *a, const void *b);
 
 /*
  * Count the edges that lead to the ids from first_id on, as far as there is
@@ -41,7 +40,6 @@ static int	compare_visits(const void *a, const void *b);
 void
 fng_improve_count(FngImprove *improve, uint64 first_id, FngSample *sample)
 {
-	uint64		nids = (uint64) improve->nblocks * improve->layout.slots_per_page;
 	uint64		room = (uint64) maintenance_work_mem * 1024;
 	BufferAccessStrategy strategy = GetAccessStrategy(BAS_BULKREAD);
 	FngPass		pass;
@@ -49,9 +47,9 @@ fng_improve_count(FngImprove *improve, uint64 first_id, FngSample *sample)
 	PGAlignedBlock copy;
 
 	if (improve->in_degree == NULL)
-		improve->in_degree = MemoryContextAllocHuge(improve->context, Min(nids, room));
+		improve->in_degree = MemoryContextAllocHuge(improve->context, Min(improve->nids, room));
 	improve->first_id = first_id;
-	improve->ncounted = Min(nids - first_id, room);
+	improve->ncounted = Min(improve->nids - first_id, room);
 	memset(improve->in_degree, 0, improve->ncounted);
 	if (sample != NULL)
 	{
@@ -201,7 +199,7 @@ add_incoming(FngImprove *improve, uint8 level, FngPoint *node)
 											 inserter->index->meta.build_res_cnt, &visits);
 
 	improve->nweak++;
-	qsort(visits, nvisits, sizeof(FngVisit), compare_visits);
+	qsort(visits, nvisits, sizeof(FngVisit), fng_compare_visits);
 	for (uint32 i = 0; i < nvisits && fng_in_degree(improve, node->id) < FNG_MIN_IN_DEGREE; i++)
 	{
 		FngPoint	from;
@@ -222,8 +220,9 @@ next:	;
 	}
 }
 
-static int
-compare_visits(const void *a, const void *b)
+/* qsort comparator of FngVisit: the nearest first */
+int
+fng_compare_visits(const void *a, const void *b)
 {
 	double		x = ((const FngVisit *) a)->score;
 	double		y = ((const FngVisit *) b)->score;
