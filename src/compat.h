@@ -211,6 +211,24 @@ compat_extend_by_zeros(Relation relation, ForkNumber fork, BlockNumber first, Bl
 	AllocSetContextCreate(parent, name, 0, size, size)
 #endif
 
+/*
+ * Let vacuum_delay_point work outside of VACUUM, by the session's settings,
+ * until VacuumCostActive is set to false.
+ */
+#if PG_VERSION_NUM >= 160000
+#define compat_begin_vacuum_costs() \
+	do { \
+		VacuumCostBalance = 0; \
+		VacuumUpdateCosts(); \
+	} while (0)
+#else
+#define compat_begin_vacuum_costs() \
+	do { \
+		VacuumCostBalance = 0; \
+		VacuumCostActive = VacuumCostDelay > 0; \
+	} while (0)
+#endif
+
 /* The heap of an index under VACUUM is known from 16 on. */
 #if PG_VERSION_NUM >= 160000
 #define compat_vacuum_heap(info)	((info)->heaprel)

@@ -46,6 +46,11 @@ typedef struct FngPoint
 								 * hand */
 	bool		protect;		/* the node at hand must keep its edge to it */
 	XLogRecPtr	lsn;			/* of its page when it was visited */
+
+	/* its own edges, where somebody has read them: ids, and which are anchors */
+	const uint32 *edges;
+	const bool *anchors;
+	uint32		nedges;
 } FngPoint;
 
 /* insert.c */
@@ -94,5 +99,8 @@ extern void fng_write_chain(FngInserter *inserter, uint32 id, Buffer buffer,
 							uint32 slot, char *image, const float *value);
 extern void fng_init_node_page(Page page, uint8 level);
 extern uint32 fng_new_id(FngInserter *inserter, Buffer buffer, uint32 slot);
+
+/* finish.c */
+extern bool fng_find_or_link(FngInserter *inserter, uint32 id, const float *value, float aux);
 
 #endif							/* DESCARTES_FNG_INSERT_H */

@@ -36,6 +36,7 @@ typedef enum LinkState
 	LINK_FULL					/* there is a copy of the slot to choose from */
 } LinkState;
 
+static uint32 leave_nearest(FngPoint *candidates, uint32 ncandidates, uint32 most);
 static int	compare_points(const void *a, const void *b);
 static bool is_cold(FngInserter *inserter, FngPoint **chosen, const bool *asked,
 					uint32 nchosen, uint32 i);
@@ -61,6 +62,9 @@ fng_point_init(FngInserter *inserter, FngPoint *point, uint32 id,
 	point->dist = 0;
 	point->protect = false;
 	point->lsn = InvalidXLogRecPtr;
+	point->edges = NULL;
+	point->anchors = NULL;
+	point->nedges = 0;
 	if (layout->metric == FNG_L2)
 		point->coded = value;
 	else
@@ -106,8 +110,8 @@ fng_choose_edges(FngInserter *inserter, FngPoint *node, FngPoint *candidates,
 		candidates[i].dist = squared < FLT_MAX ? squared : FLT_MAX;
 	}
 	qsort(candidates, ncandidates, sizeof(FngPoint), compare_points);
-	ncandidates = Min(ncandidates, Max(inserter->index->meta.build_res_cnt,
-									   layout->max_degree));
+	ncandidates = leave_nearest(candidates, ncandidates,
+								Max(inserter->index->meta.build_res_cnt, layout->max_degree));
 	for (uint32 i = 0; i < ncandidates; i++)
 	{
 		vectors[i] = candidates[i].coded;
@@ -124,6 +128,24 @@ fng_choose_edges(FngInserter *inserter, FngPoint *node, FngPoint *candidates,
 					 indexes, palloc(graph_select_scratch(ncandidates, layout->max_degree)));
 	for (uint32 i = 0; i < n; i++)
 		chosen[i] = &candidates[indexes[i]];
+	return n;
+}
+
+/*
+ * Leave, of candidates in order, the first "most" and those to protect: from
+ * what is farther little is ever chosen, and the choice takes the square of
+ * their number.
+ */
+static uint32
+leave_nearest(FngPoint *candidates, uint32 ncandidates, uint32 most)
+{
+	uint32		n = Min(ncandidates, most);
+
+	for (uint32 i = n; i < ncandidates; i++)
+	{
+		if (candidates[i].protect)
+			candidates[n++] = candidates[i];
+	}
 	return n;
 }
 

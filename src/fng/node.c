@@ -257,6 +257,20 @@ fng_slot_change_edges(const FngLayout *layout, char *slot, const FngEdge *edges,
 	node->version++;
 }
 
+/* Which of the edges, in the order of fng_slot_edge_ids, are anchors? */
+void
+fng_slot_anchors(const FngLayout *layout, const char *slot, bool *anchors)
+{
+	const FngNodeData *node = (const FngNodeData *) slot;
+	uint32		n = Min(node->degree, layout->max_degree);
+	uint32		npending = Min(node->npending, layout->max_pending);
+
+	for (uint32 i = 0; i < n; i++)
+		anchors[i] = fng_edge_is_anchor(FngSlotAdd(layout, slot)[i]);
+	for (uint32 i = 0; i < npending; i++)
+		anchors[n++] = fng_edge_is_anchor(FngSlotPending(layout, slot, i)->add);
+}
+
 /* Make the edge to "id" one that stays.  Returns false if there is none. */
 bool
 fng_slot_set_anchor(const FngLayout *layout, char *slot, uint32 id)
