@@ -74,13 +74,16 @@ def parse_arguments():
     options = parser("living")
     options.add_argument("--what", default=",".join(PARTS))
     options.add_argument("--inserts", type=int)
+    options.add_argument("--turnover", default="descartes")
     args = parse(options, SQL_ENGINES,
-                 {"rows": 10000, "queries": 200, "rounds": 1, "inserts": 100},
+                 {"rows": 10000, "queries": 200, "rounds": 1, "inserts": 96},
                  {"rows": 100000, "rounds": 5, "inserts": 1000})
     args.what = args.what.split(",")
     for name in args.what:
         if name not in PARTS:
             options.error(f"no part {name}, only {', '.join(PARTS)}")
+    args.turnover = [name for name in args.turnover.split(",")
+                     if name in args.engines.split(",")]
     args.wal_inserts = 1000 if args.quick else 10000
     return args
 

@@ -21,8 +21,10 @@
 #	--what NAME,...		of inserts,writers,wal,turnover,vacuum,stream, which is the
 #						default
 #	--inserts N			rows that each run of inserts and writers inserts (1,000)
+#	--turnover NAME,...	engines of turnover (descartes): a VACUUM of hnsw takes
+#						minutes, and there are ten
 #	--rounds N			rounds of inserts and writers, whose median counts (5);
-#						vacuum has half as many
+#						vacuum has half as many, and hnsw the first of them
 #	--storage WORD		of the vectors: plain, main, external or extended; by
 #						default plain where the row fits a page, else external
 #	--dsn CONNINFO		measure there, as a superuser, in databases compare_...;
@@ -65,8 +67,8 @@
 #	vacuum		inserts, DELETE of a random tenth, VACUUM, inserts, VACUUM,
 #				inserts: the first VACUUM marks nodes dead, the second one
 #				removes them; hnsw does both in the first.  Medians of the
-#				rounds; the target counts both.  A rate of .95 of that before
-#				passes for unchanged
+#				rounds (see --rounds); the target counts both.  A rate of .95
+#				of that before passes for unchanged
 #	stream		fng alone, created on an empty table, which is then filled by
 #				single rows (four clients), by COPY, and by INSERT ... SELECT;
 #				beside it the index built over the same rows.  Recall by search
@@ -77,4 +79,4 @@ set -euo pipefail
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$top/bench/measure.sh"
 
-measure living "sets rows queries engines what inserts rounds storage dsn" "$@"
+measure living "sets rows queries engines what inserts turnover rounds storage dsn" "$@"

@@ -167,10 +167,13 @@ class Living(SqlEngine):
         self.present = np.setdiff1d(self.present, ids)
 
     def vacuum(self):
-        """Seconds."""
-        started = perf_counter()
+        """Seconds, and those of CPU time of the backend."""
+        cpu, started = self.cpu(self.connection), perf_counter()
         self.execute("VACUUM items")
-        return perf_counter() - started
+        seconds = perf_counter() - started
+        if cpu is not None:
+            cpu = self.cpu(self.connection) - cpu
+        return seconds, cpu
 
     def index_bytes(self):
         return self.value("SELECT pg_relation_size('items_index')")
@@ -252,6 +255,7 @@ class Living(SqlEngine):
             process = start(self.pgbench_command(1, "-T", "100000"),
                             self.client, messages)
             try:
+                self.wait_for_reader(process)
                 yield rate
             finally:
                 failed = process.poll() is not None
@@ -263,6 +267,14 @@ class Living(SqlEngine):
         if failed:
             raise RuntimeError("the reader failed: " + text)
 
+    def wait_for_reader(self, process):
+        for _ in range(100 * PATIENCE):
+            if process.poll() is not None or self.value(
+                    "SELECT count(*) FROM pg_stat_activity WHERE datname ="
+                    " current_database() AND application_name = 'pgbench'"):
+                return
+            sleep(0.01)
+
     @contextmanager
     def vacuums(self):
         """One VACUUM after the other, during the with block: yields a list
@@ -271,21 +283,21 @@ class Living(SqlEngine):
 
         def work():
             try:
-                with self.another_connection() as connection:
-                    while not over.is_set():
-                        started = perf_counter()
-                        connection.execute("VACUUM items")
-                        seconds.append(perf_counter() - started)
+                while not over.is_set():
+                    started = perf_counter()
+                    connection.execute("VACUUM items")
+                    seconds.append(perf_counter() - started)
             except psycopg.Error as error:
                 errors.append(error)
 
-        thread = threading.Thread(target=work, daemon=True)
-        thread.start()
-        try:
-            yield seconds
-        finally:
-            over.set()
-            thread.join()
+        with self.another_connection() as connection:
+            thread = threading.Thread(target=work, daemon=True)
+            thread.start()
+            try:
+                yield seconds
+            finally:
+                over.set()
+                thread.join()
         if errors:
             raise errors[0]
 

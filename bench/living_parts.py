@@ -74,7 +74,7 @@ def inserts(bases, _dataset, args):
         for number in range(args.rounds):
             for clients in CLIENTS:
                 for name in in_turn(names, number):
-                    with bar.step(f"{name}, {clients} clients, round"
+                    with bar.step(f"{name}, clients: {clients}, round"
                                   f" {number + 1}") as tell:
                         runs[name][clients].append(engines[name].insert(
                             clients, count, tell))
@@ -114,7 +114,7 @@ def write(bases, args, count, busy):
             Bar(args.rounds * len(WRITERS)) as bar:
         for number in range(args.rounds):
             for writers_ in in_turn(WRITERS, number):
-                with bar.step(f"{writers_} writers, {what}, round"
+                with bar.step(f"{what}, writers: {writers_}, round"
                               f" {number + 1}") as tell, \
                         ExitStack() as others:
                     if busy:
@@ -249,12 +249,14 @@ class Turnover:
         return truth
 
 
-def turnover(bases, dataset, _args):
+def turnover(bases, dataset, args):
     """By name: recall and size after each round, and afresh."""
     plan = Turnover(dataset, bases[BARE])
-    return {"clients": TURNOVER_CLIENTS, "repeated_rows": plan.repeated,
-            "engines": {name: turn_over(bases[name], dataset, plan)
-                        for name in indexed(bases)}}
+    names = [name for name in args.turnover if name in bases]
+    return names and {
+        "clients": TURNOVER_CLIENTS, "repeated_rows": plan.repeated,
+        "engines": {name: turn_over(bases[name], dataset, plan)
+                    for name in names}}
 
 
 def turn_over(base, dataset, plan):
@@ -270,9 +272,10 @@ def turn_over(base, dataset, plan):
             with bar.step(f"{base.name}, round {number}") as tell:
                 engine.delete(old)
                 run = engine.insert_these(TURNOVER_CLIENTS, new, tell)
-                seconds = engine.vacuum()
+                seconds, cpu = engine.vacuum()
                 rounds.append({**look(number), "tps": run.tps,
-                               "vacuum_seconds": seconds})
+                               "vacuum_seconds": seconds,
+                               "vacuum_cpu_seconds": cpu})
         wrong = engine.check()
         turned = at_widths(engine, plan.truth(engine, TURNOVER_ROUNDS))
         about = engine.describe().get("index")
@@ -293,22 +296,25 @@ def at_widths(engine, truth):
 
 
 def vacuum(bases, _dataset, args):
-    """By name: medians of some rounds."""
+    """By name: medians of some rounds; the first decides for pgvector, whose
+    VACUUM takes so long."""
     names = indexed(bases)
     number_of_rounds = (args.rounds + 1) // 2
     rng = np.random.default_rng(SEED)
     rounds = {name: [] for name in names}
     # Three times as many rows as a run of inserts: VACUUM is between
     count = fair_share(bases, args.inserts, 3)
-    with Bar(5 * len(names) * number_of_rounds) as bar:
+    with Bar(5 * (len(names) + number_of_rounds - 1)) as bar:
         for number in range(number_of_rounds):
             condemned = rng.permutation(bases[BARE].rows)[
                 :int(VACUUM_DELETE * bases[BARE].rows)]
-            for name in in_turn(names, number):
-                rounds[name].append(vacuum_once(
-                    bases[name], condemned, count, bar))
+            for name in names if not number else ("descartes",):
+                if name in bases:
+                    rounds[name].append(vacuum_once(
+                        bases[name], condemned, count, bar))
     return {"rows": count, "deleted": len(condemned), "engines": {
-        name: {key: median(r[key] for r in some) for key in some[0]}
+        name: {key: some[0][key] and median(r[key] for r in some)
+               for key in some[0]}
         | {"rounds": some} for name, some in rounds.items()}}
 
 
@@ -320,11 +326,12 @@ def vacuum_once(base, condemned, count, bar):
     with base.copy("vacuum") as engine:
         before = step("inserts", engine.insert, 1, count).tps
         engine.delete(condemned)
-        first = step("the first VACUUM", engine.vacuum)
+        first, first_cpu = step("the first VACUUM", engine.vacuum)
         between = step("inserts", engine.insert, 1, count).tps
-        second = step("the second VACUUM", engine.vacuum)
+        second, second_cpu = step("the second VACUUM", engine.vacuum)
         after = step("inserts", engine.insert, 1, count).tps
         return {"first": first, "second": second, "both": first + second,
+                "cpu": first_cpu and first_cpu + second_cpu,
                 "tps": before, "tps_between": between, "tps_after": after,
                 "between": between / before, "after": after / before}
 

@@ -49,7 +49,7 @@ def check_targets(result):
 
 def check_inserts(checks, part):
     for clients, ratio in part["ratios"].get("pgvector", {}).items():
-        checks.least(f"inserts, {clients} clients, pgvector's", ratio,
+        checks.least(f"inserts, clients: {clients}, pgvector's", ratio,
                      INSERT_TIMES_PGVECTOR)
 
 
@@ -162,14 +162,14 @@ def writers_lines(part):
     lines = []
     for what in ("alone", "busy"):
         for n, found in part[what]["writers"].items():
-            lines.append((f"{what}, {n} writers", *rate_cells(found),
+            lines.append((f"{what}, {n}", *rate_cells(found),
                           times(found["of_fewer"]),
                           number(found.get("reader_tps"), ",.0f", 0),
                           found.get("vacuums", "-"),
                           number(found.get("vacuum_seconds"), ".2f", 0)))
     return [f"  writers: descartes, runs of {part['rows']:,} rows", *table(
-        ("", *RATE_HEAD, "of fewer", "reader tps", "VACUUMs", "each, s"),
-        *lines)]
+        ("writers", *RATE_HEAD, "of fewer", "reader tps", "VACUUMs",
+         "each, s"), *lines)]
 
 
 def wal_lines(part):
@@ -245,14 +245,14 @@ def vacuum_lines(part):
     for name, found in part["engines"].items():
         ratio = found["both"] / mine["both"] if mine else None
         lines.append((
-            name, *(f"{found[key]:.2f}" for key in ("first", "second",
-                                                    "both")),
+            name, *(number(found[key], ".2f", 0) for key in
+                    ("first", "second", "both", "cpu")),
             times(ratio), *(f"{found[key]:,.0f}" for key in
                             ("tps", "tps_between", "tps_after")),
             times(found["between"]), times(found["after"])))
     return [f"  vacuum: {part['deleted']:,} rows deleted; rates of one client"
             f" over {part['rows']:,} rows", *table(
-                ("", "first, s", "second", "both", "/ descartes",
+                ("", "first, s", "second", "both", "CPU, s", "/ descartes",
                  "tps before", "between", "after", "between/before",
                  "after/before"), *lines)]
 
