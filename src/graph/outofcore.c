@@ -44,24 +44,15 @@ typedef struct Parts
 {
 	GraphSpace *space;
 	const GraphParams *params;
-	const GraphPlan *plan;
 	GraphPools *pools;			/* of all nodes; in a file */
-	uint16_t   *host_part;		/* whose guest a node is; shared, as members */
-	uint32_t   *nguests;		/* of each part */
-	uint32_t   *members;		/* of the part at hand, ascending */
+	GraphParts	parts;
+	uint32_t   *members;		/* of the part at hand, ascending; shared */
 	uint32_t	nmembers;
 	GraphSet   *set;
 	GraphEntry *merged;
 	GraphEntry *before;			/* what an earlier part has found */
 	GraphWindow out;
 } Parts;
-
-/* The first node of a part's own */
-static uint32_t
-part_start(const Parts *st, uint32_t part)
-{
-	return (uint32_t) ((uint64_t) st->space->n * part / st->plan->nparts);
-}
 
 static uint32_t
 leaders_per_part(uint32_t dim, uint32_t nparts)
@@ -79,7 +70,7 @@ static void
 load_leaders(Parts *st, GraphBlock *leaders, uint32_t per_part)
 {
 	GraphSpace *space = st->space;
-	uint32_t	nparts = st->plan->nparts;
+	uint32_t	nparts = st->parts.nparts;
 	uint64_t	random = st->params->seed;
 	uint32_t   *nodes = graph_alloc(space->host, (size_t) nparts * per_part,
 									sizeof(uint32_t));
@@ -88,8 +79,8 @@ load_leaders(Parts *st, GraphBlock *leaders, uint32_t per_part)
 
 	for (part = 0; part < nparts; part++)
 	{
-		uint32_t	start = part_start(st, part);
-		uint32_t	own = part_start(st, part + 1) - start;
+		uint32_t	start = graph_part_start(&st->parts, part);
+		uint32_t	own = graph_part_start(&st->parts, part + 1) - start;
 
 		for (i = 0; i < per_part; i++)
 			nodes[part * per_part + i] = start +
@@ -131,7 +122,7 @@ place_guests(Parts *st)
 {
 	GraphSpace *space = st->space;
 	const GraphHost *host = space->host;
-	uint32_t	nparts = st->plan->nparts;
+	uint32_t	nparts = st->parts.nparts;
 	uint32_t	per_part = leaders_per_part(space->vectors->dim, nparts);
 	uint32_t	nleaders = nparts * per_part;
 	size_t		ld = graph_align(nleaders);
@@ -141,7 +132,6 @@ place_guests(Parts *st)
 	GraphBlock	block;
 	uint32_t	first = 0;
 	uint32_t	end = space->n;
-	uint32_t	part = 0;
 	uint32_t	i;
 	uint32_t	k;
 
@@ -159,37 +149,21 @@ place_guests(Parts *st)
 		graph_gather(space, &block, nodes, m);
 		graph_distances(space, &block, 0, m, &leaders, 0, nleaders, dist, ld);
 		for (k = 0; k < m; k++)
-		{
-			while (i + k >= part_start(st, part + 1))
-				part++;
-			st->host_part[i + k] = (uint16_t) nearest_other(dist + k * ld,
-															nparts, per_part,
-															part);
-		}
+			st->parts.guest_of[i + k] = (uint16_t)
+				nearest_other(dist + k * ld, nparts, per_part,
+							  graph_part_of(&st->parts, i + k));
 	}
 	graph_block_release(space, &block);
 	graph_block_release(space, &leaders);
 	graph_release(host, dist);
 	graph_barrier(space);
 
-	memset(st->nguests, 0, nparts * sizeof(uint32_t));
+	memset(st->parts.nguests, 0, nparts * sizeof(uint32_t));
 	for (i = 0; i < space->n; i++)
 	{
-		st->nguests[st->host_part[i]]++;
+		st->parts.nguests[st->parts.guest_of[i]]++;
 		graph_work(space, 1);
 	}
-}
-
-/* Lots in which the guests of a part come */
-static uint32_t
-part_lots(const Parts *st, uint32_t part)
-{
-	uint32_t	own = part_start(st, part + 1) - part_start(st, part);
-	uint32_t	room = st->plan->room - own;
-
-	if (st->nguests[part] == 0)
-		return 1;
-	return (st->nguests[part] - 1) / room + 1;
 }
 
 /*
@@ -199,12 +173,12 @@ static void
 list_members(Parts *st, uint32_t part, uint32_t lot)
 {
 	GraphSpace *space = st->space;
-	uint32_t	nlots = part_lots(st, part);
-	uint64_t	nguests = st->nguests[part];
+	uint32_t	nlots = graph_part_lots(&st->parts, part);
+	uint64_t	nguests = st->parts.nguests[part];
 	uint32_t	first = (uint32_t) (nguests * lot / nlots);
 	uint32_t	end = (uint32_t) (nguests * (lot + 1) / nlots);
-	uint32_t	start = part_start(st, part);
-	uint32_t	behind = part_start(st, part + 1);
+	uint32_t	start = graph_part_start(&st->parts, part);
+	uint32_t	behind = graph_part_start(&st->parts, part + 1);
 	uint32_t	guest = 0;
 	uint32_t	n = 0;
 	uint32_t	i;
@@ -216,7 +190,7 @@ list_members(Parts *st, uint32_t part, uint32_t lot)
 			graph_work(space, 1);
 			if (i >= start && i < behind)
 				st->members[n++] = i;
-			else if (st->host_part && st->host_part[i] == part)
+			else if (st->parts.guest_of && st->parts.guest_of[i] == part)
 			{
 				if (guest >= first && guest < end)
 					st->members[n++] = i;
@@ -397,24 +371,27 @@ parts_init(Parts *st)
 	uint32_t	i = 0;
 	uint32_t	end = space->n;
 
-	if (st->plan->nparts > 1)
-		st->host_part = graph_alloc_shared(host, space->n, sizeof(uint16_t));
-	st->members = graph_alloc_shared(host, st->plan->room, sizeof(uint32_t));
-	st->nguests = graph_alloc(host, st->plan->nparts, sizeof(uint32_t));
+	if (st->parts.nparts > 1)
+		st->parts.guest_of = graph_alloc_shared(host, space->n, sizeof(uint16_t));
+	st->members = graph_alloc_shared(host, st->parts.room, sizeof(uint32_t));
+	st->parts.nguests = graph_alloc(host, st->parts.nparts, sizeof(uint32_t));
 	st->set = graph_alloc(host, 1, sizeof(GraphSet));
 	st->merged = graph_alloc(host, capacity, sizeof(GraphEntry));
 	st->before = graph_alloc(host, capacity, sizeof(GraphEntry));
 	graph_window_init(space, &st->out, st->pools->file,
 					  capacity * sizeof(GraphEntry), space->n);
 	memset(st->set, 0, sizeof(GraphSet));
-	memset(st->nguests, 0, st->plan->nparts * sizeof(uint32_t));
+	memset(st->parts.nguests, 0, st->parts.nparts * sizeof(uint32_t));
 	graph_share(space, &i, &end);
 	memset(st->pools->count + i, 0, (end - i) * sizeof(uint16_t));
 	graph_barrier(space);
 }
 
+/*
+ * All parts have been searched: only what says who has met whom stays.
+ */
 static void
-parts_end(Parts *st)
+parts_searched(Parts *st)
 {
 	const GraphHost *host = st->space->host;
 
@@ -422,10 +399,17 @@ parts_end(Parts *st)
 	graph_release(host, st->before);
 	graph_release(host, st->merged);
 	graph_release(host, st->set);
-	graph_release(host, st->nguests);
 	graph_release_shared(host, st->members);
-	if (st->host_part)
-		graph_release_shared(host, st->host_part);
+}
+
+static void
+parts_end(Parts *st)
+{
+	const GraphHost *host = st->space->host;
+
+	graph_release(host, st->parts.nguests);
+	if (st->parts.guest_of)
+		graph_release_shared(host, st->parts.guest_of);
 	graph_release(host, st);
 }
 
@@ -440,7 +424,7 @@ create_pool_file(GraphSpace *space, const GraphPools *pools)
  * Put pools in their place that have what parts have missed.
  */
 static void
-refine_pools(GraphSpace *space, GraphPools *pools)
+refine_pools(GraphSpace *space, const GraphParts *parts, GraphPools *pools)
 {
 	const GraphHost *host = space->host;
 	GraphPools	better = *pools;
@@ -449,7 +433,7 @@ refine_pools(GraphSpace *space, GraphPools *pools)
 
 	better.count = graph_alloc_shared(host, space->n, sizeof(uint16_t));
 	better.file = create_pool_file(space, pools);
-	graph_refine_pools(space, pools, &better);
+	graph_refine_pools(space, parts, pools, &better);
 	graph_share(space, &first, &end);
 	memcpy(pools->count + first, better.count + first,
 		   (end - first) * sizeof(uint16_t));
@@ -469,43 +453,45 @@ graph_fill_pools_by_parts(GraphSpace *space, const GraphParams *params,
 {
 	const GraphPlan *plan = params->plan;
 	Parts	   *st = graph_alloc(space->host, 1, sizeof(Parts));
-	GraphPlan	actual = *plan;
+	GraphParts *parts = &st->parts;
 	uint64_t	total = 0;
 	uint32_t	part;
 	uint32_t	lot;
 
-	/* there may be fewer rows than the plan reckons with */
-	actual.nparts = GRAPH_MIN(plan->nparts,
-							  GRAPH_MAX(1, space->n / PARTS_LEAST));
-	if (space->n <= plan->room)
-		actual.nparts = 1;
 	memset(st, 0, sizeof(Parts));
 	st->space = space;
 	st->params = params;
-	st->plan = &actual;
 	st->pools = pools;
+	parts->n = space->n;
+	parts->room = plan->room;
+	/* there may be fewer rows than the plan reckons with */
+	parts->nparts = GRAPH_MIN(plan->nparts,
+							  GRAPH_MAX(1, space->n / PARTS_LEAST));
+	if (space->n <= plan->room)
+		parts->nparts = 1;
 	pools->file = create_pool_file(space, pools);
 	parts_init(st);
 	graph_begin(space, GRAPH_PHASE_NEIGHBOURS,
 				graph_fill_steps(2 * (uint64_t) space->n));
-	if (actual.nparts > 1)
+	if (parts->nparts > 1)
 		place_guests(st);
-	for (part = 0; part < actual.nparts; part++)
-		total += part_lots(st, part) *
-			(uint64_t) (part_start(st, part + 1) - part_start(st, part)) +
-			st->nguests[part];
+	for (part = 0; part < parts->nparts; part++)
+		total += parts->nguests[part] + graph_part_lots(parts, part) *
+			(uint64_t) (graph_part_start(parts, part + 1) -
+						graph_part_start(parts, part));
 	graph_begin(space, GRAPH_PHASE_NEIGHBOURS,
 				graph_fill_steps(total) + space->n);
-	for (part = 0; part < actual.nparts; part++)
-		for (lot = 0; lot < part_lots(st, part); lot++)
+	for (part = 0; part < parts->nparts; part++)
+		for (lot = 0; lot < graph_part_lots(parts, part); lot++)
 		{
 			list_members(st, part, lot);
 			search_part(st);
 		}
-	parts_end(st);
+	parts_searched(st);
 	graph_space_cache(space, plan->cache);
-	if (actual.nparts > 1)
-		refine_pools(space, pools);
+	if (parts->nparts > 1)
+		refine_pools(space, parts, pools);
+	parts_end(st);
 }
 
 /* Two parts with all of each other's nodes would be no smaller than one. */
@@ -596,8 +582,8 @@ count_memory(const GraphPlan *plan, uint32_t n, uint32_t dim,
 	held += graph_array_size(n, sizeof(uint16_t)) +
 		graph_array_size((size_t) n * params->max_degree, sizeof(uint32_t));
 	memset(after, 0, sizeof(GraphMemory));
-	/* while there are no edges yet, and other counts instead */
-	refine.own += space.own;
+	/* while there are no edges yet, but more numbers of nodes instead */
+	refine.own += space.own + sizeof(Parts) + plan->nparts * sizeof(uint32_t);
 	graph_count_phase(after, held, refine);
 	select.own += space.own + graph_window_memory(pool);
 	graph_count_phase(after, held, select);
