@@ -139,7 +139,7 @@ typedef struct GraphPools
 
 /*
  * Some consecutive records of a file in a buffer of this process, to be read
- * or to be written, in turns that mostly follow each other (outofcore.c).
+ * or to be written, in turns that mostly follow each other (window.c).
  */
 typedef struct GraphWindow
 {
@@ -151,19 +151,6 @@ typedef struct GraphWindow
 	uint32_t	count;			/* records in it */
 	char	   *buffer;
 } GraphWindow;
-
-/*
- * Parts with overlap (outofcore.c): part p has n * p / nparts .. as its own
- * nodes, and guests from others.
- */
-typedef struct GraphParts
-{
-	uint32_t	n;				/* nodes */
-	uint32_t	nparts;
-	uint32_t	room;			/* members of a part at most */
-	uint16_t   *guest_of;		/* part that a node is a guest of; shared */
-	uint32_t   *nguests;		/* of each part */
-} GraphParts;
 
 /* Small set of nodes, emptied in constant time (pool.c) */
 #define GRAPH_SET_SIZE		4096
@@ -429,42 +416,10 @@ extern void graph_limit_params(GraphParams *params);
 extern GraphMemory graph_fill_memory(uint32_t n, uint32_t exact, uint32_t dim,
 									 uint32_t size);
 
-/* The first node of a part's own */
-static inline uint32_t
-graph_part_start(const GraphParts *parts, uint32_t part)
-{
-	return (uint32_t) ((uint64_t) parts->n * part / parts->nparts);
-}
-
-/* The part whose own a node is */
-static inline uint32_t
-graph_part_of(const GraphParts *parts, uint32_t node)
-{
-	return (uint32_t) ((((uint64_t) node + 1) * parts->nparts - 1) / parts->n);
-}
-
-/* Lots in which the guests of a part come */
-static inline uint32_t
-graph_part_lots(const GraphParts *parts, uint32_t part)
-{
-	uint32_t	own = graph_part_start(parts, part + 1) -
-	graph_part_start(parts, part);
-
-	if (parts->nguests[part] == 0)
-		return 1;
-	return (parts->nguests[part] - 1) / (parts->room - own) + 1;
-}
-
 /* outofcore.c */
 extern void graph_fill_pools_by_parts(GraphSpace *space,
 									  const GraphParams *params,
 									  GraphPools *pools);
-
-/* refine.c */
-extern void graph_refine_pools(GraphSpace *space, const GraphParts *parts,
-							   const GraphPools *before, GraphPools *after);
-extern GraphMemory graph_refine_memory(uint32_t dim,
-									   const GraphParams *params);
 
 /* window.c */
 extern void graph_window_init(const GraphSpace *space, GraphWindow *window,

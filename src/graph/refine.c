@@ -15,7 +15,7 @@
  */
 #include <string.h>
 
-#include "graph_int.h"
+#include "parts.h"
 
 /* Neighbours whose pools are looked at, and entries of each */
 #define REFINE_NEIGHBOURS	16
