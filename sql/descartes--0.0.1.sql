@@ -529,6 +529,18 @@ CREATE FUNCTION descartes_index_recall(index regclass, queries integer DEFAULT 1
 
 COMMENT ON FUNCTION descartes_index_recall(regclass, integer, integer) IS 'recall of an fng index against an exact scan, on its own rows';
 
+CREATE FUNCTION descartes_index_refine(index regclass)
+	RETURNS bigint
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION descartes_index_refine(regclass) IS 'improve the graph of an fng index in place; number of nodes changed';
+
+CREATE FUNCTION descartes_index_prewarm(index regclass)
+	RETURNS bigint
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION descartes_index_prewarm(regclass) IS 'read an fng index into shared buffers; number of blocks';
+
 CREATE FUNCTION descartes_build_estimate(tab regclass, col name, options text[] DEFAULT '{}',
 	OUT rows bigint,
 	OUT processes integer,

@@ -46,8 +46,8 @@ PG_FUNCTION_INFO_V1(descartes_index_check);
 static void check_meta(FngCheck *check);
 static void check_meta_options(FngCheck *check);
 static void check_page(FngCheck *check, BlockNumber block, Page page);
-static Size end_of_slots(FngCheck *check, Page page);
 static void check_page_header(FngCheck *check, BlockNumber block, Page page);
+static bool is_filling(const FngCheck *check, Page page);
 static void check_node_page(FngCheck *check, BlockNumber block, Page page);
 static void check_slot(FngCheck *check, BlockNumber block, uint32 slot,
 					   uint8 level, const char *bytes);
@@ -180,33 +180,18 @@ fng_check_claim(FngCheck *check, BlockNumber from, int slot, BlockNumber block,
 }
 
 /*
- * Read the meta page and check what it says against the layout, the operator
- * class and the column.  Prepares the map of nodes and the list of pages.
+ * Read the meta page, which checks it against the layout, the operator class
+ * and the column.  Prepares the map of nodes and the list of pages.
  */
 static void
 check_meta(FngCheck *check)
 {
 	FngMetaPageData *meta = &check->meta;
-	int32		typmod = TupleDescAttr(RelationGetDescr(check->index), 0)->atttypmod;
 
 	if (RelationGetNumberOfBlocks(check->index) == 0)
 		fng_check_corrupted(check, FNG_META_BLOCK, FNG_CHECK_NO_SLOT, "it is missing");
 	fng_read_meta(check->index, meta);
 	check->opclass = fng_opclass(check->index);
-
-	if (meta->metric != check->opclass->metric ||
-		meta->element != check->opclass->element)
-		fng_check_corrupted(check, FNG_META_BLOCK, FNG_CHECK_NO_SLOT,
-							"metric %u and element %u are not those of the operator class",
-							meta->metric, meta->element);
-	if (typmod > 0 && meta->dim != (uint32) typmod)
-		fng_check_corrupted(check, FNG_META_BLOCK, FNG_CHECK_NO_SLOT,
-							"index has %u dimensions, its column %d",
-							meta->dim, typmod);
-	if (meta->code_dim != meta->dim + (meta->metric == FNG_IP ? 1 : 0))
-		fng_check_corrupted(check, FNG_META_BLOCK, FNG_CHECK_NO_SLOT,
-							"codes have %u dimensions, vectors %u",
-							meta->code_dim, meta->dim);
 
 	fng_map_init(&check->map, check->index, meta, check->strategy);
 	check->pages = palloc_extended(check->map.nblocks, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
@@ -220,17 +205,12 @@ check_meta_options(FngCheck *check)
 {
 	const FngMetaPageData *meta = &check->meta;
 	BlockNumber nblocks = check->map.nblocks;
-	BlockNumber heads[] = {meta->centre, meta->null_head, meta->nan_head, meta->dead_head};
+	BlockNumber heads[] = {meta->centre, meta->null_head, meta->nan_head,
+	meta->dead_head, meta->free_tids[0], meta->free_tids[1], meta->free_tids[2]};
 
-	if (!isfinite(meta->ip_norm) || meta->ip_norm < 0)
-		fng_check_corrupted(check, FNG_META_BLOCK, FNG_CHECK_NO_SLOT,
-							"norm of the longest vector is %g", meta->ip_norm);
 	if (!(meta->calibrated_recall >= 0 && meta->calibrated_recall <= 1))
 		fng_check_corrupted(check, FNG_META_BLOCK, FNG_CHECK_NO_SLOT,
 							"calibrated recall is %g", meta->calibrated_recall);
-	if (meta->slot_size % FNG_LINE != 0)
-		fng_check_corrupted(check, FNG_META_BLOCK, FNG_CHECK_NO_SLOT,
-							"slots have %u bytes", meta->slot_size);
 	for (size_t i = 0; i < lengthof(heads); i++)
 	{
 		if (BlockNumberIsValid(heads[i]) && heads[i] >= nblocks)
@@ -331,31 +311,34 @@ check_page_header(FngCheck *check, BlockNumber block, Page page)
 	lower = opaque->kind == FNG_PAGE_META ?
 		(char *) FngPageGetMeta(page) - (char *) page + sizeof(FngMetaPageData) :
 		header->pd_special;
-	if (opaque->kind == FNG_PAGE_NODE && header->pd_lower < lower)
-		lower = end_of_slots(check, page);
-	if (header->pd_lower != lower)
+	if (header->pd_lower != lower &&
+		(opaque->kind != FNG_PAGE_NODE || !is_filling(check, page)))
 		fng_check_corrupted(check, block, FNG_CHECK_NO_SLOT,
 							"page contents end at %u instead of %zu",
 							header->pd_lower, lower);
 }
 
 /*
- * Where the contents of a page of nodes may end: behind any of its slots, as
- * pd_lower says, if those behind it are free.
+ * Does a page of nodes end with a slot, and are all behind it free?  Inserts
+ * fill pages so.
  */
-static Size
-end_of_slots(FngCheck *check, Page page)
+static bool
+is_filling(const FngCheck *check, Page page)
 {
 	const FngLayout *layout = &check->map.layout;
-	Size		lower = ((PageHeader) page)->pd_lower;
-	Size		end = FNG_CONTENT_OFFSET;
+	uint32		nslots = 0;
 
-	for (uint32 i = 0; i < layout->slots_per_page; i++)
+	while (nslots < layout->slots_per_page &&
+		   FngPageSlot(layout, page, nslots) - (char *) page < ((PageHeader) page)->pd_lower)
+		nslots++;
+	if (FngPageSlot(layout, page, nslots) - (char *) page != ((PageHeader) page)->pd_lower)
+		return false;
+	for (uint32 i = nslots; i < layout->slots_per_page; i++)
 	{
-		if (FngSlotNode(FngPageSlot(layout, page, i))->flags != 0 || end < lower)
-			end = FngPageSlot(layout, page, i + 1) - (char *) page;
+		if (FngSlotNode(FngPageSlot(layout, page, i))->flags != 0)
+			return false;
 	}
-	return end;
+	return true;
 }
 
 static void

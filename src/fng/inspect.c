@@ -44,14 +44,25 @@ static void reach(FngNodeMap *map, uint32 id, uint8 level, BlockNumber from,
 void
 fng_inspect_begin(FngInspection *inspection, Oid indexid, LOCKMODE lockmode)
 {
+	fng_inspect_begin_if(inspection, indexid, lockmode, may_maintain, ACLCHECK_NOT_OWNER);
+}
+
+/*
+ * The same for a function with a condition of its own; "otherwise" is what to
+ * say to who does not meet it.
+ */
+void
+fng_inspect_begin_if(FngInspection *inspection, Oid indexid, LOCKMODE lockmode,
+					 FngMay may, AclResult otherwise)
+{
 	Oid			heapid;
 
 	check_kind(indexid);
 	heapid = IndexGetRelation(indexid, false);
 
 	/* before waiting for a lock: nobody may block what is not theirs */
-	if (!may_maintain(heapid, GetUserId()))
-		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_INDEX, get_rel_name(indexid));
+	if (!may(heapid, GetUserId()))
+		aclcheck_error(otherwise, OBJECT_INDEX, get_rel_name(indexid));
 	if (RecoveryInProgress() && lockmode > RowExclusiveLock)
 		ereport(ERROR,
 				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
@@ -71,7 +82,7 @@ fng_inspect_begin(FngInspection *inspection, Oid indexid, LOCKMODE lockmode)
 
 	/* we looked both up without a lock: look again */
 	if (heapid != IndexGetRelation(indexid, true) ||
-		!may_maintain(heapid, inspection->caller))
+		!may(heapid, inspection->caller))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("could not open parent table of index \"%s\"",

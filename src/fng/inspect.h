@@ -11,6 +11,7 @@
 
 #include "fng.h"
 #include "storage/lockdefs.h"
+#include "utils/acl.h"
 
 /* An index opened for a maintenance function, and what to put back after. */
 typedef struct FngInspection
@@ -23,8 +24,13 @@ typedef struct FngInspection
 	int			guc_level;
 } FngInspection;
 
+/* Whether the user may do to the table what a function is about to do. */
+typedef bool (*FngMay) (Oid heapid, Oid userid);
+
 extern void fng_inspect_begin(FngInspection *inspection, Oid indexid,
 							  LOCKMODE lockmode);
+extern void fng_inspect_begin_if(FngInspection *inspection, Oid indexid,
+								 LOCKMODE lockmode, FngMay may, AclResult otherwise);
 extern void fng_inspect_end(FngInspection *inspection);
 extern bool fng_inspect_page(Relation index, BlockNumber block,
 							 BufferAccessStrategy strategy, Page copy);

@@ -673,7 +673,7 @@ add_edge(FngRepair *repair, char *slot, RepairPoint *point)
 	fits = fabsf(mul) / node->mul_scale < FNG_MUL_LIMIT;
 	if (fits)
 	{
-		put_lane(layout, slot, node->degree, point->id, add,
+		put_lane(layout, slot, node->degree, point->id, fng_add_with_anchor(add, false),
 				 half_from_float(mul / node->mul_scale), row);
 		node->degree++;
 	}

@@ -146,6 +146,7 @@ vacuum_all(FngVacuum *vacuum)
 	vacuum->stats->pages_deleted = 0;
 	vacuum->stats->pages_free = 0;
 	fng_unlink_begin(vacuum);
+	fng_tid_vacuum_begin(&vacuum->tids, vacuum->index, &vacuum->layout, vacuum->nblocks);
 	if (info->report_progress)
 		pgstat_progress_update_param(PROGRESS_SCAN_BLOCKS_TOTAL, vacuum->nblocks);
 	fng_pass_begin(&pass, info->index, FNG_META_BLOCK + 1, vacuum->nblocks, info->strategy);
@@ -159,6 +160,10 @@ vacuum_all(FngVacuum *vacuum)
 		compat_vacuum_delay_point();
 	}
 	fng_pass_end(&pass);
+	fng_tid_vacuum_end(&vacuum->tids);
+	for (uint32 i = 0; i < vacuum->tids.ndied; i++)
+		fng_dead_add(vacuum, vacuum->tids.died[i]);
+	vacuum->stats->pages_deleted += vacuum->tids.pages_freed;
 	fng_unlink_finish(vacuum);
 	fng_dead_save(vacuum);
 	fng_relink(vacuum);
@@ -216,6 +221,7 @@ vacuum_tid_page(FngVacuum *vacuum, BlockNumber block)
 		UnlockReleaseBuffer(buffer);
 	}
 	vacuum->stats->num_index_tuples += FngPageGetTids(vacuum->page.data)->ntids;
+	fng_tid_vacuum_page(&vacuum->tids, block, vacuum->page.data);
 }
 
 /* Is there any TID to remove on the page? */

@@ -10,6 +10,7 @@
 
 #include "access/genam.h"
 #include "fng.h"
+#include "tids.h"
 
 typedef struct FngRepair FngRepair;
 
@@ -57,6 +58,9 @@ typedef struct FngVacuum
 	uint32	   *left;			/* nodes of the next list */
 	uint64		nleft;
 	uint64		left_capacity;
+
+	/* tidvacuum.c */
+	FngTidVacuum tids;			/* empty pages of TIDs */
 
 	/* unlink.c */
 	FngRepair  *repair;
