@@ -30,7 +30,6 @@
 
 static uint32 *read_list(FngVacuum *vacuum, uint64 *nids);
 static void look_at_node(FngVacuum *vacuum, Page page, uint32 id);
-static int	compare_ids(const void *a, const void *b);
 static BlockNumber write_page(FngVacuum *vacuum, Buffer buffer, const uint32 *ids,
 							  uint32 nids);
 static Buffer add_page(FngVacuum *vacuum, Buffer before);
@@ -53,7 +52,7 @@ fng_dead_load(FngVacuum *vacuum)
 	ids = read_list(vacuum, &nids);
 	if (nids > 0)
 	{
-		qsort(ids, nids, sizeof(uint32), compare_ids);
+		qsort(ids, nids, sizeof(uint32), fng_compare_ids);
 		vacuum->blocks = palloc_extended(nids * sizeof(BlockNumber), MCXT_ALLOC_HUGE);
 	}
 	for (uint64 i = 0; i < nids; i++)
@@ -180,23 +179,29 @@ fng_dead_removable(FngVacuum *vacuum, uint64 stamp)
 void
 fng_dead_add(FngVacuum *vacuum, uint32 id)
 {
-	if (vacuum->nleft == vacuum->left_capacity)
-	{
-		uint64		capacity = Max(FNG_DEAD_PER_PAGE, 2 * vacuum->left_capacity);
-
-		if (capacity * sizeof(uint32) > (Size) maintenance_work_mem * 1024)
-			return;
-		if (vacuum->left == NULL)
-			vacuum->left = MemoryContextAllocHuge(vacuum->context, capacity * sizeof(uint32));
-		else
-			vacuum->left = repalloc_huge(vacuum->left, capacity * sizeof(uint32));
-		vacuum->left_capacity = capacity;
-	}
-	vacuum->left[vacuum->nleft++] = id;
+	if (vacuum->left.n * sizeof(uint32) < (Size) maintenance_work_mem * 1024)
+		fng_ids_add(vacuum, &vacuum->left, id);
 }
 
-static int
-compare_ids(const void *a, const void *b)
+/* Add an id to a list, which is zeroed at first. */
+void
+fng_ids_add(FngVacuum *vacuum, FngIdList * list, uint32 id)
+{
+	if (list->n == list->capacity)
+	{
+		list->capacity = Max(256, 2 * list->capacity);
+		if (list->ids == NULL)
+			list->ids = MemoryContextAllocHuge(vacuum->context,
+											   mul_size(list->capacity, sizeof(uint32)));
+		else
+			list->ids = repalloc_huge(list->ids, mul_size(list->capacity, sizeof(uint32)));
+	}
+	list->ids[list->n++] = id;
+}
+
+/* qsort comparator of ids */
+int
+fng_compare_ids(const void *a, const void *b)
 {
 	uint32		x = *(const uint32 *) a;
 	uint32		y = *(const uint32 *) b;
@@ -233,11 +238,11 @@ fng_dead_save(FngVacuum *vacuum)
 	Buffer		buffer = InvalidBuffer;
 	uint64		done = 0;
 
-	if (vacuum->nleft > 1)
-		qsort(vacuum->left, vacuum->nleft, sizeof(uint32), compare_ids);
-	while (done < vacuum->nleft || BlockNumberIsValid(block))
+	if (vacuum->left.n > 1)
+		qsort(vacuum->left.ids, vacuum->left.n, sizeof(uint32), fng_compare_ids);
+	while (done < vacuum->left.n || BlockNumberIsValid(block))
 	{
-		uint32		n = (uint32) Min(vacuum->nleft - done, (uint64) FNG_DEAD_PER_PAGE);
+		uint32		n = (uint32) Min(vacuum->left.n - done, (uint64) FNG_DEAD_PER_PAGE);
 
 		if (BlockNumberIsValid(block))
 		{
@@ -250,7 +255,7 @@ fng_dead_save(FngVacuum *vacuum)
 		}
 		else
 			buffer = add_page(vacuum, buffer);
-		block = write_page(vacuum, buffer, vacuum->left + done, n);
+		block = write_page(vacuum, buffer, vacuum->left.ids + done, n);
 		done += n;
 	}
 	if (BufferIsValid(buffer))

@@ -586,6 +586,8 @@ extern bool fng_slot_add_pending(const FngLayout *layout, char *slot, const FngE
 extern uint32 fng_slot_edge_ids(const FngLayout *layout, const char *slot, uint32 *ids);
 extern bool fng_slot_has_edge(const FngLayout *layout, const char *slot, uint32 id);
 extern void fng_slot_anchors(const FngLayout *layout, const char *slot, bool *anchors);
+extern void fng_slot_drop_edges(const FngLayout *layout, char *slot, const bool *drop);
+extern bool fng_slot_append_edge(const FngLayout *layout, char *slot, const FngEdge *edge);
 extern bool fng_slot_set_anchor(const FngLayout *layout, char *slot, uint32 id);
 extern uint32 fng_slot_get_edges(const FngLayout *layout, const char *slot,
 								 FngEdge *edges, uint8 *rows);

@@ -184,21 +184,114 @@ fng_slot_get_edges(const FngLayout *layout, const char *slot, FngEdge *edges,
 	return degree + npending;
 }
 
+/* Fill a lane with what a slot keeps of an edge. */
+static void
+fill_lane(const FngLayout *layout, char *slot, uint32 lane, uint32 id, float add,
+		  uint16 mul, const uint8 *row)
+{
+	uint32		first = lane - lane % CODE_LANES;
+
+	code_block_put(&layout->code, FngSlotCodes(layout, slot) + first * layout->row_bytes,
+				   fng_block_lanes(layout, first), lane % CODE_LANES, row);
+	FngSlotIds(layout, slot)[lane] = id;
+	FngSlotAdd(layout, slot)[lane] = add;
+	FngSlotMul(layout, slot)[lane] = mul;
+}
+
 /* Put an edge into a lane, or, with NULL, nothing. */
 static void
 put_lane(const FngLayout *layout, char *slot, uint32 lane, const FngEdge *edge)
 {
 	static const uint8 nothing[BLCKSZ] = {0};
-	uint32		first = lane - lane % CODE_LANES;
 
-	code_block_put(&layout->code, FngSlotCodes(layout, slot) + first * layout->row_bytes,
-				   fng_block_lanes(layout, first), lane % CODE_LANES,
-				   edge != NULL ? edge->row : nothing);
-	FngSlotIds(layout, slot)[lane] = edge != NULL ? edge->id : FNG_NO_ID;
-	FngSlotAdd(layout, slot)[lane] = edge != NULL ?
-		fng_add_with_anchor(edge->add, edge->anchor) : INFINITY;
-	FngSlotMul(layout, slot)[lane] = edge != NULL ?
-		half_from_float(edge->mul / FngSlotNode(slot)->mul_scale) : 0;
+	if (edge == NULL)
+		fill_lane(layout, slot, lane, FNG_NO_ID, INFINITY, 0, nothing);
+	else
+		fill_lane(layout, slot, lane, edge->id, fng_add_with_anchor(edge->add, edge->anchor),
+				  half_from_float(edge->mul / FngSlotNode(slot)->mul_scale), edge->row);
+}
+
+/* Remove a pending edge; the last one takes its place. */
+static void
+drop_pending(const FngLayout *layout, char *slot, uint32 i)
+{
+	FngNode		node = FngSlotNode(slot);
+	FngPendingData *last = FngSlotPending(layout, slot, node->npending - 1);
+
+	if (i != node->npending - 1u)
+		memcpy(FngSlotPending(layout, slot, i), last, layout->pending_bytes);
+	memset(last, 0, layout->pending_bytes);
+	node->npending--;
+}
+
+/*
+ * Remove the edges that "drop" marks, in the order of fng_slot_edge_ids.  All
+ * others stay as they are, but pending ones move to the lanes that get free,
+ * then the last of the lanes.
+ */
+void
+fng_slot_drop_edges(const FngLayout *layout, char *slot, const bool *drop)
+{
+	FngNode		node = FngSlotNode(slot);
+	uint32		degree = node->degree;
+	uint8		row[BLCKSZ];
+
+	Assert(node->degree <= layout->max_degree && node->npending <= layout->max_pending);
+	for (uint32 i = node->npending; i-- > 0;)
+	{
+		if (drop[degree + i])
+			drop_pending(layout, slot, i);
+	}
+	for (uint32 lane = degree; lane-- > 0;)
+	{
+		uint32		last = node->degree - 1;
+
+		if (!drop[lane])
+			continue;
+		if (node->npending > 0)
+		{
+			FngPendingData *pending = FngSlotPending(layout, slot, node->npending - 1);
+
+			fill_lane(layout, slot, lane, pending->id, pending->add, pending->mul,
+					  FngPendingRow(pending));
+			drop_pending(layout, slot, node->npending - 1);
+			continue;
+		}
+		/* the lanes behind this one stay */
+		if (lane < last)
+		{
+			uint32		first = last - last % CODE_LANES;
+
+			code_block_get(&layout->code, FngSlotCodes(layout, slot) + first * layout->row_bytes,
+						   fng_block_lanes(layout, first), last % CODE_LANES, row);
+			fill_lane(layout, slot, lane, FngSlotIds(layout, slot)[last],
+					  FngSlotAdd(layout, slot)[last], FngSlotMul(layout, slot)[last], row);
+		}
+		put_lane(layout, slot, last, NULL);
+		node->degree--;
+	}
+	node->version++;
+}
+
+/*
+ * Add an edge to the blocks.  Returns false, with nothing changed, if there is
+ * no room or the factor does not fit the slot's unit.  Does not raise the
+ * version: the caller makes several changes.
+ */
+bool
+fng_slot_append_edge(const FngLayout *layout, char *slot, const FngEdge *edge)
+{
+	FngNode		node = FngSlotNode(slot);
+
+	if (node->degree >= layout->max_degree)
+		return false;
+	if (node->degree == 0 && node->npending == 0 && edge->mul != 0)
+		node->mul_scale = fabsf(edge->mul);
+	if (!(fabsf(edge->mul) / node->mul_scale < FNG_MUL_LIMIT))
+		return false;
+	put_lane(layout, slot, node->degree, edge);
+	node->degree++;
+	return true;
 }
 
 /*

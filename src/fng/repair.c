@@ -127,10 +127,6 @@ static void cover_by(FngRepair *repair, const RepairPoint *chosen, RepairPoint *
 static float strength(float dist, float tau, float apart);
 static void choose(FngRepair *repair, char *slot, uint32 places);
 static bool add_edge(FngRepair *repair, char *slot, RepairPoint *point);
-static void put_lane(const FngLayout *layout, char *slot, uint32 lane, uint32 id,
-					 float add, uint16 mul, const uint8 *row);
-static void clear_lane(const FngLayout *layout, char *slot, uint32 lane);
-static void drop_pending(const FngLayout *layout, char *slot, uint32 i);
 
 /* Prepare to repair nodes; the memory is that of the vacuum. */
 FngRepair *
@@ -176,72 +172,31 @@ init_point(FngRepair *repair, RepairPoint *point)
 bool
 fng_repair_needed(const FngVacuum *vacuum, const char *slot)
 {
-	const FngLayout *layout = &vacuum->layout;
-	const FngNodeData *node = (const FngNodeData *) slot;
-	uint32		degree = Min(node->degree, layout->max_degree);
-	uint32		npending = Min(node->npending, layout->max_pending);
+	uint32		ids[MAX_EDGES];
+	uint32		n;
 
-	if (vacuum->doomed == NULL)
+	if (vacuum->ndoomed == 0)
 		return false;
-	for (uint32 i = 0; i < degree; i++)
+	n = fng_slot_edge_ids(&vacuum->layout, slot, ids);
+	for (uint32 i = 0; i < n; i++)
 	{
-		if (fng_is_doomed(vacuum, FngSlotIds(layout, slot)[i]))
-			return true;
-	}
-	for (uint32 i = 0; i < npending; i++)
-	{
-		if (fng_is_doomed(vacuum, FngSlotPending(layout, slot, i)->id))
+		if (fng_is_doomed(vacuum, ids[i]))
 			return true;
 	}
 	return false;
 }
 
-/*
- * Take the edges to doomed nodes out of a slot.  Pending edges move to the
- * places that get free in the blocks, then the last ones there.
- */
+/* Take the edges to doomed nodes out of a slot. */
 void
 fng_repair_drop(const FngVacuum *vacuum, char *slot)
 {
-	const FngLayout *layout = &vacuum->layout;
-	FngNode		node = FngSlotNode(slot);
-	uint8	   *row = palloc(layout->row_bytes);
+	uint32		ids[MAX_EDGES];
+	bool		drop[MAX_EDGES];
+	uint32		n = fng_slot_edge_ids(&vacuum->layout, slot, ids);
 
-	Assert(node->degree <= layout->max_degree && node->npending <= layout->max_pending);
-	for (uint32 i = node->npending; i-- > 0;)
-	{
-		if (fng_is_doomed(vacuum, FngSlotPending(layout, slot, i)->id))
-			drop_pending(layout, slot, i);
-	}
-	for (uint32 lane = node->degree; lane-- > 0;)
-	{
-		if (!fng_is_doomed(vacuum, FngSlotIds(layout, slot)[lane]))
-			continue;
-		if (node->npending > 0)
-		{
-			FngPendingData *pending = FngSlotPending(layout, slot, node->npending - 1);
-
-			put_lane(layout, slot, lane, pending->id, pending->add, pending->mul,
-					 FngPendingRow(pending));
-			drop_pending(layout, slot, node->npending - 1);
-			continue;
-		}
-		/* those behind this lane stay */
-		node->degree--;
-		if (lane < node->degree)
-		{
-			uint32		first = node->degree / CODE_LANES * CODE_LANES;
-
-			code_block_get(&layout->code, FngSlotCodes(layout, slot) + first * layout->row_bytes,
-						   fng_block_lanes(layout, first), node->degree - first, row);
-			put_lane(layout, slot, lane, FngSlotIds(layout, slot)[node->degree],
-					 FngSlotAdd(layout, slot)[node->degree],
-					 FngSlotMul(layout, slot)[node->degree], row);
-		}
-		clear_lane(layout, slot, node->degree);
-	}
-	node->version++;
-	pfree(row);
+	for (uint32 i = 0; i < n; i++)
+		drop[i] = fng_is_doomed(vacuum, ids[i]);
+	fng_slot_drop_edges(&vacuum->layout, slot, drop);
 }
 
 /*
@@ -660,59 +615,13 @@ static bool
 add_edge(FngRepair *repair, char *slot, RepairPoint *point)
 {
 	const FngLayout *layout = repair->layout;
-	FngNode		node = FngSlotNode(slot);
 	uint8	   *row = palloc(layout->row_bytes);
-	float		add;
-	float		mul;
+	FngEdge		edge = {.id = point->id,.row = row,.anchor = false};
 	bool		fits;
 
 	code_encode(&layout->code, layout->form, repair->node.rotated, point->rotated, row,
-				&add, &mul);
-	if (node->degree == 0 && node->npending == 0 && mul != 0)
-		node->mul_scale = fabsf(mul);
-	fits = fabsf(mul) / node->mul_scale < FNG_MUL_LIMIT;
-	if (fits)
-	{
-		put_lane(layout, slot, node->degree, point->id, fng_add_with_anchor(add, false),
-				 half_from_float(mul / node->mul_scale), row);
-		node->degree++;
-	}
+				&edge.add, &edge.mul);
+	fits = fng_slot_append_edge(layout, slot, &edge);
 	pfree(row);
 	return fits;
-}
-
-static void
-put_lane(const FngLayout *layout, char *slot, uint32 lane, uint32 id, float add,
-		 uint16 mul, const uint8 *row)
-{
-	uint32		first = lane / CODE_LANES * CODE_LANES;
-
-	FngSlotIds(layout, slot)[lane] = id;
-	FngSlotAdd(layout, slot)[lane] = add;
-	FngSlotMul(layout, slot)[lane] = mul;
-	code_block_put(&layout->code, FngSlotCodes(layout, slot) + first * layout->row_bytes,
-				   fng_block_lanes(layout, first), lane - first, row);
-}
-
-/* An unused lane: no id, an infinite distance and a zero code. */
-static void
-clear_lane(const FngLayout *layout, char *slot, uint32 lane)
-{
-	uint8	   *zeros = palloc0(layout->row_bytes);
-
-	put_lane(layout, slot, lane, FNG_NO_ID, INFINITY, 0, zeros);
-	pfree(zeros);
-}
-
-/* Remove a pending edge; the last one takes its place. */
-static void
-drop_pending(const FngLayout *layout, char *slot, uint32 i)
-{
-	FngNode		node = FngSlotNode(slot);
-	FngPendingData *last = FngSlotPending(layout, slot, node->npending - 1);
-
-	if (i != node->npending - 1u)
-		memcpy(FngSlotPending(layout, slot, i), last, layout->pending_bytes);
-	memset(last, 0, layout->pending_bytes);
-	node->npending--;
 }

@@ -70,11 +70,11 @@ static void take_edges(const FngLayout *layout, char *slot, const char *image);
 static void note_page(FngVacuum *vacuum, BlockNumber block);
 static void note_node(FngVacuum *vacuum, uint32 id, uint8 level, const char *slot);
 static void spare(FngVacuum *vacuum, uint32 id, BlockNumber passed);
-static void add_spared(FngVacuum *vacuum, uint32 id);
 static void settle_entry(FngVacuum *vacuum);
 static uint32 live_near(FngVacuum *vacuum, uint32 id);
 static void call_unlinked(FngVacuum *vacuum);
 static void call_page_unlinked(FngVacuum *vacuum, BlockNumber block, uint64 stamp);
+static void note_orphans(FngVacuum *vacuum, const char *slot);
 
 /* Prepare for the pages of nodes, when it is known who is doomed. */
 void
@@ -431,7 +431,7 @@ spare(FngVacuum *vacuum, uint32 id, BlockNumber passed)
 		if (block <= passed)
 		{
 			fng_dead_add(vacuum, id);
-			add_spared(vacuum, id);
+			fng_ids_add(vacuum, &vacuum->spared, id);
 		}
 		LockBuffer(buffer, BUFFER_LOCK_SHARE);
 		node = *FngSlotNode(FngPageSlot(layout, BufferGetPage(buffer), FngIdSlot(layout, id)));
@@ -440,23 +440,6 @@ spare(FngVacuum *vacuum, uint32 id, BlockNumber passed)
 			break;
 		id = node.link;
 	}
-}
-
-static void
-add_spared(FngVacuum *vacuum, uint32 id)
-{
-	if (vacuum->nspared == vacuum->spared_capacity)
-	{
-		uint32		capacity = Max(64, 2 * vacuum->spared_capacity);
-
-		if (vacuum->spared == NULL)
-			vacuum->spared = MemoryContextAllocHuge(vacuum->context,
-													mul_size(capacity, sizeof(uint32)));
-		else
-			vacuum->spared = repalloc_huge(vacuum->spared, mul_size(capacity, sizeof(uint32)));
-		vacuum->spared_capacity = capacity;
-	}
-	vacuum->spared[vacuum->nspared++] = id;
 }
 
 /*
@@ -469,9 +452,9 @@ fng_unlink_finish(FngVacuum *vacuum)
 	if (vacuum->ndoomed == 0)
 		return;
 	settle_entry(vacuum);
-	for (uint32 i = 0; i < vacuum->nspared; i++)
+	for (uint64 i = 0; i < vacuum->spared.n; i++)
 	{
-		BlockNumber block = FngIdBlock(&vacuum->layout, vacuum->spared[i]);
+		BlockNumber block = FngIdBlock(&vacuum->layout, vacuum->spared.ids[i]);
 		Buffer		buffer = ReadBuffer(vacuum->index, block);
 
 		LockBuffer(buffer, BUFFER_LOCK_SHARE);
@@ -605,6 +588,10 @@ call_unlinked(FngVacuum *vacuum)
 	}
 }
 
+/*
+ * Calls those of a page unlinked.  What they are anchors of is noted now, not
+ * in the pass: if no node was live an insert may have used a doomed one since.
+ */
 static void
 call_page_unlinked(FngVacuum *vacuum, BlockNumber block, uint64 stamp)
 {
@@ -619,14 +606,31 @@ call_page_unlinked(FngVacuum *vacuum, BlockNumber block, uint64 stamp)
 	page = fng_change_page(&change, buffer, false);
 	for (uint32 i = 0; i < layout->slots_per_page; i++)
 	{
-		FngNode		node = FngSlotNode(FngPageSlot(layout, page, i));
+		char	   *slot = FngPageSlot(layout, page, i);
+		FngNode		node = FngSlotNode(slot);
 
-		if (node->flags == FNG_NODE_DEAD && fng_is_doomed(vacuum, FngMakeId(layout, block, i)))
-		{
-			node->flags = FNG_NODE_UNLINKED;
-			node->stamp = stamp;
-		}
+		if (node->flags != FNG_NODE_DEAD || !fng_is_doomed(vacuum, FngMakeId(layout, block, i)))
+			continue;
+		node->flags = FNG_NODE_UNLINKED;
+		node->stamp = stamp;
+		note_orphans(vacuum, slot);
 	}
 	fng_change_finish(&change);
 	UnlockReleaseBuffer(buffer);
+}
+
+/* Remember the nodes that anchors in a doomed node's slot lead to. */
+static void
+note_orphans(FngVacuum *vacuum, const char *slot)
+{
+	uint32		ids[FNG_MAX_DEGREE + PG_UINT8_MAX];
+	bool		anchors[FNG_MAX_DEGREE + PG_UINT8_MAX];
+	uint32		n = fng_slot_edge_ids(&vacuum->layout, slot, ids);
+
+	fng_slot_anchors(&vacuum->layout, slot, anchors);
+	for (uint32 i = 0; i < n; i++)
+	{
+		if (anchors[i] && !fng_is_doomed(vacuum, ids[i]))
+			fng_ids_add(vacuum, &vacuum->orphans, ids[i]);
+	}
 }

@@ -14,18 +14,20 @@
 
 typedef struct FngRepair FngRepair;
 
+/* Ids, in no order. */
+typedef struct FngIdList
+{
+	uint32	   *ids;
+	uint64		n;
+	uint64		capacity;
+}			FngIdList;
+
 /*
  * In-degrees, one byte for each id: the edges of live nodes that lead to it,
  * FNG_INDEGREE_MAX at most, and whether a node that went led to it, too.
  */
 #define FNG_INDEGREE_MAX	0x7F
 #define FNG_INDEGREE_LOST	0x80
-
-/*
- * Live nodes that lost edges are linked again if fewer than this lead to
- * them.
- */
-#define FNG_INDEGREE_FLOOR	4
 
 /* One call of ambulkdelete, or of amvacuumcleanup if there was none. */
 typedef struct FngVacuum
@@ -55,9 +57,7 @@ typedef struct FngVacuum
 								 * unlinked */
 	uint64		removable;		/* stamps up to this are behind the horizon */
 	uint64		recent;			/* stamps from this on are not */
-	uint32	   *left;			/* nodes of the next list */
-	uint64		nleft;
-	uint64		left_capacity;
+	FngIdList	left;			/* nodes of the next list */
 
 	/* tidvacuum.c */
 	FngTidVacuum tids;			/* empty pages of TIDs */
@@ -65,9 +65,8 @@ typedef struct FngVacuum
 	/* unlink.c */
 	FngRepair  *repair;
 	uint8	   *in_degree;		/* NULL if not counted */
-	uint32	   *spared;			/* nodes that were doomed first */
-	uint32		nspared;
-	uint32		spared_capacity;
+	FngIdList	spared;			/* nodes that were doomed first */
+	FngIdList	orphans;		/* nodes whose anchors went with the doomed */
 	uint64		nlive;			/* live nodes of the base */
 	uint32		any_live;		/* one of them, with a row, or FNG_NO_ID */
 	bool		room_found;		/* the free space map has changed */
@@ -83,6 +82,8 @@ fng_is_doomed(const FngVacuum *vacuum, uint32 id)
 /* deadlist.c */
 extern void fng_dead_load(FngVacuum *vacuum);
 extern bool fng_dead_removable(FngVacuum *vacuum, uint64 stamp);
+extern void fng_ids_add(FngVacuum *vacuum, FngIdList * list, uint32 id);
+extern int	fng_compare_ids(const void *a, const void *b);
 extern void fng_dead_add(FngVacuum *vacuum, uint32 id);
 extern void fng_dead_announce(FngVacuum *vacuum);
 extern void fng_dead_save(FngVacuum *vacuum);
