@@ -21,7 +21,7 @@
 #include "utils/rel.h"
 
 /* A new node asks so many for an edge to it where that is cheap ... */
-#define MAX_BACK_LINKS	24
+#define MAX_BACK_LINKS(layout)	((layout)->max_degree * 3 / 4)
 
 /* ... and goes on until so many have given one where it is not. */
 #define MIN_BACK_LINKS	2
@@ -220,7 +220,7 @@ fng_link_new(FngInserter *inserter, uint8 level, FngPoint *point, FngPoint **cho
 	{
 		for (uint32 i = 0; i < nchosen; i++)
 		{
-			if (accepted >= (cold ? MIN_BACK_LINKS : MAX_BACK_LINKS))
+			if (accepted >= (cold ? MIN_BACK_LINKS : MAX_BACK_LINKS(&inserter->index->layout)))
 				break;
 			if (asked[i] || (!cold && is_cold(inserter, chosen, asked, nchosen, i)))
 				continue;
