@@ -42,6 +42,7 @@ typedef struct FngPoint
 	float	   *rotated;		/* NULL until needed */
 	float		dist;			/* squared, in coded space, to the node at
 								 * hand */
+	uint32		tie;			/* the order of those at the same distance */
 	bool		protect;		/* the node at hand must keep its edge to it */
 	const uint32 *edges;		/* ids that it leads to, if they were read */
 	uint32		nedges;
