@@ -198,6 +198,19 @@ compat_extend_by_zeros(Relation relation, ForkNumber fork, BlockNumber first, Bl
 #define pg_attribute_noreturn()	__attribute__((noreturn))
 #endif
 
+/*
+ * A context for what one row takes, which is given up all at once: up to size
+ * bytes, single chunks of an eighth of it included, stay with the context when
+ * it is reset.  14 has no such context.
+ */
+#if PG_VERSION_NUM >= 150000
+#define compat_create_scratch_context(parent, name, size) \
+	GenerationContextCreate(parent, name, size, size, size)
+#else
+#define compat_create_scratch_context(parent, name, size) \
+	AllocSetContextCreate(parent, name, 0, size, size)
+#endif
+
 /* The heap of an index under VACUUM is known from 16 on. */
 #if PG_VERSION_NUM >= 160000
 #define compat_vacuum_heap(info)	((info)->heaprel)

@@ -46,6 +46,7 @@ static void check_meta(FngCheck *check);
 static void check_meta_options(FngCheck *check);
 static void check_page(FngCheck *check, BlockNumber block, Page page);
 static void check_page_header(FngCheck *check, BlockNumber block, Page page);
+static bool is_filling(const FngCheck *check, Page page);
 static void check_node_page(FngCheck *check, BlockNumber block, Page page);
 static void check_slot(FngCheck *check, BlockNumber block, uint32 slot,
 					   uint8 level, const char *bytes);
@@ -303,10 +304,34 @@ check_page_header(FngCheck *check, BlockNumber block, Page page)
 	lower = opaque->kind == FNG_PAGE_META ?
 		(char *) FngPageGetMeta(page) - (char *) page + sizeof(FngMetaPageData) :
 		header->pd_special;
-	if (header->pd_lower != lower)
+	if (header->pd_lower != lower &&
+		(opaque->kind != FNG_PAGE_NODE || !is_filling(check, page)))
 		fng_check_corrupted(check, block, FNG_CHECK_NO_SLOT,
 							"page contents end at %u instead of %zu",
 							header->pd_lower, lower);
+}
+
+/*
+ * Does a page of nodes end with a slot, and are all behind it free?  Inserts
+ * fill pages so.
+ */
+static bool
+is_filling(const FngCheck *check, Page page)
+{
+	const FngLayout *layout = &check->map.layout;
+	uint32		nslots = 0;
+
+	while (nslots < layout->slots_per_page &&
+		   FngPageSlot(layout, page, nslots) - (char *) page < ((PageHeader) page)->pd_lower)
+		nslots++;
+	if (FngPageSlot(layout, page, nslots) - (char *) page != ((PageHeader) page)->pd_lower)
+		return false;
+	for (uint32 i = nslots; i < layout->slots_per_page; i++)
+	{
+		if (FngSlotNode(FngPageSlot(layout, page, i))->flags != 0)
+			return false;
+	}
+	return true;
 }
 
 static void

@@ -418,6 +418,7 @@ check_code(FngCheck *check, BlockNumber block, uint32 slot, uint32 target,
 	double		expected;
 	double		reach;
 
+	add = fng_add_with_anchor((float) add, false);
 	sum_edge(&layout->code, check->origin, o, row, &sums);
 
 	/* beyond the squares of float32 there is nothing to compare */

@@ -306,6 +306,12 @@ typedef FngVectorPageData *FngVectorPage;
  */
 #define FNG_EPOCH_RELOAD	(1 << 16)
 
+/* What the free space map says of a page that has a free slot of the base. */
+#define FNG_ROOM			(BLCKSZ / 2)
+
+/* Free slots of the top level that a backend remembers. */
+#define FNG_KNOWN_FREE		8
+
 /* Of the inserts into an index that was built without rows. */
 #define FNG_DEFAULT_LEVEL_RATIO	64
 
@@ -381,7 +387,10 @@ typedef struct FngIndex
 
 	/* the top level if meta.nlevels > 1 */
 	uint32		ntop;
+	uint32	   *top_ids;
 	uint32	   *top_down;		/* ids one level below */
+	uint32		ntop_free;
+	uint32		top_free[FNG_KNOWN_FREE];	/* slots free when we looked */
 	CodeParams	top_code;
 	uint8	   *top_blocks;
 	float	   *top_add;
@@ -426,6 +435,32 @@ fng_slot_usable(const void *slot, uint8 level)
 
 	return node->mark == FNG_NODE_MARK + level &&
 		(node->flags & FNG_NODE_IN_USE) != 0;
+}
+
+/*
+ * An edge that must stay.  Each node that is inserted has one leading to it,
+ * from a node that was there before; so whatever other edges nodes give up,
+ * there is a way to it.  The lowest bit of "add" tells: it is worth nothing to
+ * an estimate.
+ */
+static inline float
+fng_add_with_anchor(float add, bool anchor)
+{
+	uint32		bits;
+
+	memcpy(&bits, &add, sizeof(bits));
+	bits = (bits & ~1U) | (anchor ? 1 : 0);
+	memcpy(&add, &bits, sizeof(bits));
+	return add;
+}
+
+static inline bool
+fng_edge_is_anchor(float add)
+{
+	uint32		bits;
+
+	memcpy(&bits, &add, sizeof(bits));
+	return (bits & 1) != 0;
 }
 
 /* The block of lane i within the code area, and its number of lanes. */
@@ -476,7 +511,8 @@ extern void fng_read_vector_chain(Relation index, BlockNumber block, void *out,
 extern bool fng_read_base_node(Relation index, const FngLayout *layout, uint32 id,
 							   FngNodeData *node, float *value);
 extern BlockNumber fng_write_vector_chain(Relation index, uint32 owner,
-										  const void *bytes, Size nbytes, bool building);
+										  const void *bytes, Size nbytes,
+										  BlockNumber reuse, bool building);
 
 /* A change of up to 4 pages: WAL-logged, or plain while building. */
 typedef struct FngChange
@@ -535,6 +571,7 @@ typedef struct FngEdge
 	float		add;
 	float		mul;
 	const uint8 *row;			/* code */
+	bool		anchor;			/* see fng_edge_is_anchor */
 } FngEdge;
 
 extern float fng_encode_factors(const float *mul, uint32 n, uint16 *out);
@@ -544,6 +581,12 @@ extern void fng_slot_set_edges(const FngLayout *layout, char *slot,
 extern bool fng_slot_add_pending(const FngLayout *layout, char *slot, const FngEdge *edge);
 extern uint32 fng_slot_edge_ids(const FngLayout *layout, const char *slot, uint32 *ids);
 extern bool fng_slot_has_edge(const FngLayout *layout, const char *slot, uint32 id);
+extern bool fng_slot_set_anchor(const FngLayout *layout, char *slot, uint32 id);
+extern uint32 fng_slot_get_edges(const FngLayout *layout, const char *slot,
+								 FngEdge *edges, uint8 *rows);
+extern void fng_slot_change_edges(const FngLayout *layout, char *slot,
+								  const FngEdge *edges, const bool *keep,
+								  const FngEdge *added);
 
 /* search.c; the rest of its interface is in search.h */
 typedef struct FngSearch FngSearch;

@@ -12,6 +12,9 @@
 #include "storage/lmgr.h"
 #include "utils/rel.h"
 
+static BlockNumber rewrite_vector_page(Relation index, BlockNumber block, uint32 owner,
+									   const char *bytes, Size nbytes, bool building);
+
 /*
  * Make an empty page of a kind.  All kinds but the meta page leave no hole:
  * what lies between pd_lower and pd_upper is not logged (rule 6 of
@@ -258,17 +261,28 @@ fng_read_base_node(Relation index, const FngLayout *layout, uint32 id,
 }
 
 /*
- * Write bytes to a new chain of vector pages, the last page first, so that
- * every page that is linked exists.  Returns the first block.  A crash leaves
- * pages whose owner does not point back.
+ * Write bytes to a chain of vector pages: to a new one, the last page first,
+ * so that every page that is linked exists, or, if "reuse" is valid, to that of
+ * a free slot, which has as many pages.  Returns the first block.  A crash
+ * leaves pages whose owner does not point back, or bytes that nobody reads.
  */
 BlockNumber
 fng_write_vector_chain(Relation index, uint32 owner, const void *bytes,
-					   Size nbytes, bool building)
+					   Size nbytes, BlockNumber reuse, bool building)
 {
 	Size		npieces = (nbytes + FNG_VECTOR_BYTES_PER_PAGE - 1) / FNG_VECTOR_BYTES_PER_PAGE;
 	BlockNumber next = InvalidBlockNumber;
 
+	if (BlockNumberIsValid(reuse))
+	{
+		next = reuse;
+		for (Size i = 0; i < npieces; i++)
+			next = rewrite_vector_page(index, next, owner,
+									   (const char *) bytes + i * FNG_VECTOR_BYTES_PER_PAGE,
+									   Min(nbytes - i * FNG_VECTOR_BYTES_PER_PAGE,
+										   (Size) FNG_VECTOR_BYTES_PER_PAGE), building);
+		return reuse;
+	}
 	while (npieces-- > 0)
 	{
 		Size		start = npieces * FNG_VECTOR_BYTES_PER_PAGE;
@@ -289,5 +303,36 @@ fng_write_vector_chain(Relation index, uint32 owner, const void *bytes,
 		next = BufferGetBlockNumber(buffer);
 		UnlockReleaseBuffer(buffer);
 	}
+	return next;
+}
+
+/*
+ * Write the bytes of one page of a chain anew.  Returns the page after it.
+ */
+static BlockNumber
+rewrite_vector_page(Relation index, BlockNumber block, uint32 owner,
+					const char *bytes, Size nbytes, bool building)
+{
+	Buffer		buffer;
+	FngVectorPage piece;
+	FngChange	change;
+	Page		page;
+	BlockNumber next;
+
+	if (!BlockNumberIsValid(block))
+		fng_report_bad_page(index, FNG_META_BLOCK, "leads to a vector that ends early");
+	buffer = fng_read_chained(index, block, FNG_PAGE_VECTOR, NULL);
+	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+	fng_check_page(index, buffer, FNG_PAGE_VECTOR);
+	page = BufferGetPage(buffer);
+	if (FngPageGetOpaque(page)->owner != owner || FngPageGetVector(page)->nbytes != nbytes)
+		fng_report_bad_page(index, block, "holds a piece of another vector");
+	fng_change_begin(&change, index, building);
+	page = fng_change_page(&change, buffer, false);
+	piece = FngPageGetVector(page);
+	memcpy(piece->bytes, bytes, nbytes);
+	fng_change_finish(&change);
+	next = FngPageGetOpaque(BufferGetPage(buffer))->next;
+	UnlockReleaseBuffer(buffer);
 	return next;
 }
