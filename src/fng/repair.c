@@ -92,7 +92,11 @@ struct FngRepair
 	CodeQuery  *other;			/* a candidate as a query */
 	visited_hash *seen;
 	estimate_heap doomed;		/* to be looked at */
-	estimate_heap found;		/* neighbours of those looked at */
+	uint32		nbest;			/* the best neighbours of one of them */
+	Candidate	best[PER_DOOMED];
+	uint32		nfound;			/* candidates to be read, in order */
+	uint32		nread;
+	uint32		found[(MAX_EDGES + MAX_DOOMED) * PER_DOOMED];
 	uint32		npoints;
 	RepairPoint points[MAX_CANDIDATES];
 
@@ -112,6 +116,7 @@ static void estimate_edges(FngRepair *repair, const char *slot, const CodeQuery 
 						   float base);
 static bool mark_seen(FngRepair *repair, uint32 id);
 static void look_around(FngRepair *repair, uint32 id, float base);
+static void add_found(FngRepair *repair, uint32 id);
 static void gather(FngRepair *repair, uint32 wanted);
 static bool read_live(FngRepair *repair, uint32 id, RepairPoint *point);
 static void read_points(FngRepair *repair, uint32 wanted);
@@ -147,7 +152,6 @@ fng_repair_create(const FngVacuum *vacuum)
 	repair->other = palloc(code_query_size(&layout->code));
 	repair->seen = visited_create(vacuum->context, 1024, NULL);
 	estimate_heap_init(&repair->doomed, 256);
-	estimate_heap_init(&repair->found, 256);
 	init_point(repair, &repair->node);
 	return repair;
 }
@@ -296,7 +300,8 @@ begin_node(FngRepair *repair, uint32 id, uint8 level, const char *slot)
 	code_query_init(&layout->code, node->rotated, repair->query);
 	visited_reset(repair->seen);
 	repair->doomed.count = 0;
-	repair->found.count = 0;
+	repair->nfound = 0;
+	repair->nread = 0;
 	repair->npoints = 0;
 	(void) mark_seen(repair, id);
 }
@@ -374,8 +379,8 @@ mark_seen(FngRepair *repair, uint32 id)
 }
 
 /*
- * Look at a doomed node, whose distance from the node at hand is base: take
- * the nearest of its neighbours, and all that are doomed, too.
+ * Look at a doomed node, whose distance from the node at hand is base: the
+ * nearest of its neighbours go to "best", and all that are doomed are noted.
  */
 static void
 look_around(FngRepair *repair, uint32 id, float base)
@@ -383,7 +388,7 @@ look_around(FngRepair *repair, uint32 id, float base)
 	const FngLayout *layout = repair->layout;
 	Buffer		buffer = read_page(repair, id);
 	const char *slot = FngPageSlot(layout, BufferGetPage(buffer), FngIdSlot(layout, id));
-	Candidate	best[PER_DOOMED];
+	Candidate  *best = repair->best;
 	uint32		nbest = 0;
 
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
@@ -412,16 +417,22 @@ look_around(FngRepair *repair, uint32 id, float base)
 			best[at] = best[at - 1];
 		best[at] = candidate;
 	}
-	for (uint32 i = 0; i < nbest; i++)
-	{
-		if (mark_seen(repair, best[i].id))
-			estimate_heap_push(&repair->found, best[i]);
-	}
+	repair->nbest = nbest;
+}
+
+/* A candidate, unless it is one already. */
+static void
+add_found(FngRepair *repair, uint32 id)
+{
+	if (mark_seen(repair, id))
+		repair->found[repair->nfound++] = id;
 }
 
 /*
  * Collect live candidates for so many places: from the doomed nodes that the
- * node led to, then from those around them if need be.
+ * node led to, then from those around them if need be.  Of the former the best
+ * of each come first, then the second best of each: edges may lead far away,
+ * and what is there must not be missed for what is near.
  */
 static void
 gather(FngRepair *repair, uint32 places)
@@ -429,41 +440,54 @@ gather(FngRepair *repair, uint32 places)
 	uint32		wanted = Min(places * PER_PLACE, MAX_CANDIDATES);
 	uint32		enough = Min(places, ENOUGH_CANDIDATES);
 	uint32		ndirect = (uint32) repair->doomed.count;
-	Candidate	direct[MAX_EDGES];
-	uint32		looked;
+	Candidate  *direct = palloc(ndirect * sizeof(Candidate));
+	uint32	   *found = palloc(ndirect * PER_DOOMED * sizeof(uint32));
+	uint32		looked = ndirect;
 
-	for (uint32 i = 0; i < ndirect; i++)
-		direct[i] = repair->doomed.elements[i];
+	memcpy(direct, repair->doomed.elements, ndirect * sizeof(Candidate));
 	repair->doomed.count = 0;
 	for (uint32 i = 0; i < ndirect; i++)
+	{
 		look_around(repair, direct[i].id, direct[i].estimate);
-	looked = ndirect;
+		for (uint32 rank = 0; rank < PER_DOOMED; rank++)
+			found[rank * ndirect + i] = rank < repair->nbest ? repair->best[rank].id : FNG_NO_ID;
+	}
+	for (uint32 i = 0; i < ndirect * PER_DOOMED; i++)
+	{
+		if (found[i] != FNG_NO_ID)
+			add_found(repair, found[i]);
+	}
 	for (;;)
 	{
 		read_points(repair, wanted);
 		if (repair->npoints >= enough)
 			break;
-		while (repair->found.count == 0 && repair->doomed.count > 0 && looked < MAX_DOOMED)
+		while (repair->nread == repair->nfound && repair->doomed.count > 0 &&
+			   looked < MAX_DOOMED)
 		{
 			Candidate	next = estimate_heap_pop(&repair->doomed);
 
 			look_around(repair, next.id, next.estimate);
+			for (uint32 i = 0; i < repair->nbest; i++)
+				add_found(repair, repair->best[i].id);
 			looked++;
 		}
-		if (repair->found.count == 0)
+		if (repair->nread == repair->nfound)
 			break;
 	}
+	pfree(direct);
+	pfree(found);
 }
 
-/* Read those found, the nearest first, until so many are live. */
+/* Read those found until so many are live. */
 static void
 read_points(FngRepair *repair, uint32 wanted)
 {
-	while (repair->npoints < wanted && repair->found.count > 0)
+	while (repair->npoints < wanted && repair->nread < repair->nfound)
 	{
 		RepairPoint *point = &repair->points[repair->npoints];
 
-		if (read_live(repair, estimate_heap_pop(&repair->found).id, point))
+		if (read_live(repair, repair->found[repair->nread++], point))
 			repair->npoints++;
 	}
 }

@@ -270,7 +270,9 @@ carry_out_slot(FngVacuum *vacuum, char *slot, const SlotPlan *plan, bool drop,
 	FngNode		node = FngSlotNode(slot);
 	bool		complete = true;
 
-	if (plan->frees && node->flags != 0 && node->stamp == plan->stamp)
+	/* an insert may have put another node in the place of one of the top */
+	if (plan->frees && (node->flags == FNG_NODE_UNLINKED ? node->stamp == plan->stamp :
+						node->flags == FNG_NODE_LIVE && fng_is_doomed(vacuum, node->link)))
 	{
 		free_slot(layout, slot);
 		(*nfreed)++;
