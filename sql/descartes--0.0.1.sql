@@ -489,6 +489,8 @@ CREATE FUNCTION descartes_index_stats(
 	OUT nan_rows bigint,
 	OUT nodes bigint,
 	OUT dead_nodes bigint,
+	OUT unlinked_nodes bigint,
+	OUT free_slots bigint,
 	OUT levels integer,
 	OUT degree_min integer,
 	OUT degree_mean double precision,

@@ -199,6 +199,19 @@ compat_extend_by_zeros(Relation relation, ForkNumber fork, BlockNumber first, Bl
 #endif
 
 /*
+ * A context for what one row takes, which is given up all at once: up to size
+ * bytes, single chunks of an eighth of it included, stay with the context when
+ * it is reset.  14 has no such context.
+ */
+#if PG_VERSION_NUM >= 150000
+#define compat_create_scratch_context(parent, name, size) \
+	GenerationContextCreate(parent, name, size, size, size)
+#else
+#define compat_create_scratch_context(parent, name, size) \
+	AllocSetContextCreate(parent, name, 0, size, size)
+#endif
+
+/*
  * Let vacuum_delay_point work outside of VACUUM, by the session's settings,
  * until VacuumCostActive is set to false.
  */
@@ -221,6 +234,21 @@ compat_extend_by_zeros(Relation relation, ForkNumber fork, BlockNumber first, Bl
 #define compat_vacuum_heap(info)	((info)->heaprel)
 #else
 #define compat_vacuum_heap(info)	NULL
+#endif
+
+/*
+ * Log that an index page is about to be used anew, which on a standby cancels
+ * queries with snapshots that the stamp is not behind.  The record names
+ * relation and block and changes nothing, so whose it is does not matter;
+ * GiST offers a function for it.
+ */
+#include "access/gist_private.h"
+#if PG_VERSION_NUM >= 160000
+#define compat_log_page_reuse(index, block, stamp) \
+	gistXLogPageReuse(index, index, block, stamp)
+#else
+#define compat_log_page_reuse(index, block, stamp) \
+	gistXLogPageReuse(index, block, stamp)
 #endif
 
 #endif							/* DESCARTES_COMPAT_H */

@@ -264,7 +264,9 @@ fng_improve_read(FngImprove *improve, uint8 level, uint32 id, FngPoint *point,
 	Buffer		buffer = ReadBuffer(improve->index, FngIdBlock(layout, id));
 	const char *slot = FngPageSlot(layout, BufferGetPage(buffer), FngIdSlot(layout, id));
 	float	   *value = palloc(layout->vector_bytes);
-	uint32	   *edges = palloc((layout->max_degree + layout->max_pending) * sizeof(uint32));
+	uint32		most = layout->max_degree + layout->max_pending;
+	uint32	   *edges = palloc(most * sizeof(uint32));
+	bool	   *anchors = palloc(most * sizeof(bool));
 	uint32		nedges;
 
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
@@ -276,6 +278,7 @@ fng_improve_read(FngImprove *improve, uint8 level, uint32 id, FngPoint *point,
 	}
 	*node = *FngSlotNode(slot);
 	nedges = fng_slot_edge_ids(layout, slot, edges);
+	fng_slot_anchors(layout, slot, anchors);
 	if (layout->vector_inline)
 		memcpy(value, FngSlotVector(layout, slot), layout->vector_bytes);
 	UnlockReleaseBuffer(buffer);
@@ -284,6 +287,7 @@ fng_improve_read(FngImprove *improve, uint8 level, uint32 id, FngPoint *point,
 		fng_read_vector_chain(improve->index, node->vector, value, layout->vector_bytes, NULL);
 	fng_point_init(improve->inserter, point, id, value, node->aux);
 	point->edges = edges;
+	point->anchors = anchors;
 	point->nedges = nedges;
 	return true;
 }

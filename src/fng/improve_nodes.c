@@ -8,7 +8,7 @@
  * vectors are exact.  Nothing is written if the choice has nothing new.
  * Neighbours that are new are offered an edge back, as by an insert.
  *
- * An edge to a node that has few others stays.  So a call that is stopped
+ * An edge to a node that has few others stays, and so does an anchor.  So a call that is stopped
  * leaves no node less connected than before, but for what others do meanwhile.
  *
  *-------------------------------------------------------------------------
@@ -49,6 +49,7 @@ static void count_changes(FngImprove *improve, const FngPoint *node,
 static void offer_back(FngImprove *improve, uint8 level, FngPoint *node,
 					   FngPoint **chosen, uint32 nchosen);
 static bool has_edge(const FngPoint *node, uint32 id);
+static bool is_anchor(const FngPoint *node, uint32 id);
 
 /* Improve the nodes of the pages from first on, noting how far we are. */
 void
@@ -116,6 +117,8 @@ improve_node(FngImprove *improve, uint8 level, uint32 id)
 	if (!is_better(&node, chosen, nchosen, nalive))
 		return true;
 	fng_make_edges(inserter, &node, chosen, nchosen, edges);
+	for (uint32 i = 0; i < nchosen; i++)
+		edges[i].anchor = is_anchor(&node, chosen[i]->id);
 	if (!write_edges(improve, level, &node, header.version, edges, nchosen, &written))
 		return false;
 	if (written)
@@ -192,8 +195,9 @@ list_candidates(FngImprove *improve, uint8 level, const FngPoint *node, uint32 *
 		}
 	}
 	for (uint32 i = 0; i < n; i++)
-		candidates[i].protect = fng_in_degree(improve, candidates[i].id) <= FNG_MIN_IN_DEGREE &&
-			has_edge(node, candidates[i].id);
+		candidates[i].protect = is_anchor(node, candidates[i].id) ||
+			(fng_in_degree(improve, candidates[i].id) <= FNG_MIN_IN_DEGREE &&
+			 has_edge(node, candidates[i].id));
 	*ncandidates = n;
 	return candidates;
 }
@@ -295,6 +299,17 @@ has_edge(const FngPoint *node, uint32 id)
 	{
 		if (node->edges[i] == id)
 			return true;
+	}
+	return false;
+}
+
+static bool
+is_anchor(const FngPoint *node, uint32 id)
+{
+	for (uint32 i = 0; i < node->nedges; i++)
+	{
+		if (node->edges[i] == id)
+			return node->anchors[i];
 	}
 	return false;
 }

@@ -103,7 +103,8 @@ fng_improve_top(FngImprove *improve)
 	}
 	while ((image = next_image(change, &point)) != NULL)
 	{
-		(void) fng_place_upper(improve->inserter, change->level, image, point.value);
+		(void) fng_place_upper(improve->inserter, change->level, image, point.value,
+							   FNG_NO_ID);
 		change->next++;
 	}
 	finish_top(improve, change->level);
@@ -234,14 +235,16 @@ put_slot(TopChange *change, Buffer meta_buffer, Buffer buffer, uint32 number,
 {
 	const FngLayout *layout = &change->improve->layout;
 	FngChange	record;
+	Page		page;
 	char	   *slot;
 	int			added;
 
 	fng_change_begin(&record, change->improve->index, false);
-	slot = FngPageSlot(layout, fng_change_page(&record, buffer, false), number);
+	page = fng_change_page(&record, buffer, false);
+	slot = FngPageSlot(layout, page, number);
 	added = (image != NULL) - (FngSlotNode(slot)->flags != 0);
 	if (image != NULL)
-		memcpy(slot, image, layout->slot_size);
+		fng_use_slot(layout, page, number, image);
 	else
 	{
 		BlockNumber vector = layout->vector_inline ? 0 : FngSlotNode(slot)->vector;
@@ -262,12 +265,11 @@ put_vector(TopChange *change, Buffer buffer, uint32 number, char *image, const f
 	Relation	index = change->improve->index;
 	BlockNumber chain = FngSlotNode(FngPageSlot(layout, BufferGetPage(buffer), number))->vector;
 
-	if (chain == 0 || !BlockNumberIsValid(chain))
-		chain = fng_write_vector_chain(index,
-									   FngMakeId(layout, BufferGetBlockNumber(buffer), number),
-									   value, layout->vector_bytes, false);
-	else
-		fng_overwrite_vector_chain(index, chain, value, layout->vector_bytes);
+	if (chain == FNG_META_BLOCK)
+		chain = InvalidBlockNumber; /* a slot that was never used */
+	chain = fng_write_vector_chain(index,
+								   FngMakeId(layout, BufferGetBlockNumber(buffer), number),
+								   value, layout->vector_bytes, chain, false);
 	FngSlotNode(image)->vector = chain;
 }
 

@@ -39,7 +39,8 @@ extern BlockNumber fng_inspect_next(FngPass *pass, Page copy);
 /*
  * One byte for every id that the relation can hold.  FNG_MAP_USED is set for
  * live and dead nodes, which both navigate; only then the rest means
- * something.
+ * something.  But a node that is unlinked has its level and FNG_MAP_DEAD
+ * alone: nothing should lead to it.
  */
 #define FNG_MAP_LEVEL		0x07
 #define FNG_MAP_USED		0x08
@@ -64,6 +65,7 @@ extern void fng_map_init(FngNodeMap *map, Relation index,
 						 const FngMetaPageData *meta,
 						 BufferAccessStrategy strategy);
 extern bool fng_map_has(const FngNodeMap *map, uint32 id, uint8 level);
+extern bool fng_map_has_unlinked(const FngNodeMap *map, uint32 id, uint8 level);
 extern void fng_map_reach(FngNodeMap *map, const FngMetaPageData *meta);
 
 #endif							/* DESCARTES_INSPECT_H */
