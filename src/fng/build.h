@@ -34,7 +34,11 @@ typedef enum FngPhase
 	FNG_PHASE_FINDABILITY,
 	FNG_PHASE_INSERT,
 	FNG_PHASE_CALIBRATE,
-	FNG_PHASE_LOG
+	FNG_PHASE_LOG,
+	FNG_PHASE_COUNT,			/* these are descartes_index_refine's */
+	FNG_PHASE_REFINE,
+	FNG_PHASE_REPAIR,
+	FNG_PHASE_TOP
 } FngPhase;
 
 /*
@@ -53,8 +57,9 @@ typedef enum FngClaim
 /* Nodes of the top level, about */
 #define FNG_TOP_TARGET	512
 
-/* buildteam.c, buildfile.c */
+/* buildteam.c, buildarena.c, buildfile.c */
 typedef struct FngTeam FngTeam;
+typedef struct FngArena FngArena;
 typedef struct FngFile FngFile;
 
 #define FNG_MAX_TEAM	64
@@ -113,6 +118,8 @@ typedef struct FngBuild
 	MemoryContext context;		/* arrays; goes with the build */
 	MemoryContext row_context;	/* one heap tuple */
 	FngTeam    *team;
+	FngArena   *arena;			/* NULL before the first */
+	uint32		narenas;		/* made so far */
 	GraphHost	host;
 	GraphParams graph;
 	uint64		phase_total;	/* steps of the phase; 0: not known */
@@ -178,17 +185,19 @@ extern void fng_team_scan(FngBuild *build, IndexBuildCallback callback);
 extern BufFile *fng_team_spool(FngBuild *build);
 extern BufFile *fng_team_spool_of(FngBuild *build, uint32 rank);
 extern void fng_team_agree(FngBuild *build, uint64 *counts);
-extern void fng_team_share(FngBuild *build, Size size);
-extern void fng_team_unshare(FngBuild *build);
-extern void *fng_team_alloc(FngBuild *build, Size size);
-extern void fng_team_free(FngBuild *build, void *memory);
-extern Size fng_team_room(FngBuild *build);
 extern FileSet *fng_team_files(FngTeam *team);
 extern void fng_team_barrier(FngTeam *team);
 extern uint64 fng_team_claim(FngTeam *team, int claim, uint64 n);
 extern uint64 fng_team_claimed(FngTeam *team, int claim);
 extern uint64 fng_team_sum(FngTeam *team, uint64 value);
 extern uint64 fng_team_tell(FngTeam *team, uint64 value);
+
+/* buildarena.c */
+extern void fng_team_share(FngBuild *build, Size size);
+extern void fng_team_unshare(FngBuild *build);
+extern void *fng_team_alloc(FngBuild *build, Size size);
+extern void fng_team_free(FngBuild *build, void *memory);
+extern Size fng_team_room(FngBuild *build);
 
 /* buildfile.c */
 extern FngFile *fng_file_create(FngBuild *build, uint64 size);
@@ -231,5 +240,6 @@ extern void fng_make_findable(FngBuild *build);
 
 /* recall.c */
 extern void fng_calibrate(FngBuild *build);
+extern bool fng_calibrate_again(Relation index, uint64 nnodes, uint32 *list_size, float *recall);
 
 #endif							/* DESCARTES_FNG_BUILD_H */

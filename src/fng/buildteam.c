@@ -11,16 +11,8 @@
  * at interrupts, of which every wait has one, and a leader that fails stops
  * its workers.
  *
- * What they share lies in one piece of memory, the arena, whose size is known
- * when the rows are counted, and which goes when the graph is written: a
- * dynamic shared memory segment, or where /dev/shm is too small, as in
- * containers, a mapped temporary file.  Each keeps the books of the arena for
- * itself; all ask for the same pieces in the same order, so the books agree
- * (graph/arena.h).
- *
- * A process without workers is a team of one: no barrier waits, and the arena
- * is private memory.  It is one piece here, too: pieces of their own would
- * leave gaps among each other that nobody counts.
+ * What they share lies in an arena (buildarena.c) and in temporary files.  A
+ * process without workers is a team of one: no barrier waits.
  *
  *-------------------------------------------------------------------------
  */
@@ -28,10 +20,7 @@
 
 #include <dlfcn.h>
 #include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/statvfs.h>
 
-#include "../graph/arena.h"
 #include "access/parallel.h"
 #include "access/table.h"
 #include "access/xact.h"
@@ -45,7 +34,6 @@
 #include "pgstat.h"
 #include "storage/barrier.h"
 #include "storage/condition_variable.h"
-#include "storage/dsm_impl.h"
 #include "storage/sharedfileset.h"
 #include "tcop/tcopprot.h"
 #include "utils/memutils.h"
@@ -57,9 +45,6 @@
 #define KEY_QUERY_TEXT		UINT64CONST(0xF46000000000002)
 #define KEY_WAL_USAGE		UINT64CONST(0xF46000000000003)
 #define KEY_BUFFER_USAGE	UINT64CONST(0xF46000000000004)
-
-/* Left free in /dev/shm, for other queries' segments */
-#define SHM_RESERVE		(1024 * 1024)
 
 /* What one member tells the others. */
 typedef struct TeamMember
@@ -82,8 +67,6 @@ typedef struct TeamShared
 	ConditionVariable joined;
 	Barrier		barrier;
 	SharedFileSet files;
-	bool		arena_is_file;
-	dsm_handle	arena;
 	uint64		told;			/* of fng_team_tell */
 	pg_atomic_uint64 claims[FNG_NUM_CLAIMS];
 	TeamMember	members[FNG_MAX_TEAM];
@@ -99,11 +82,6 @@ struct FngTeam
 	uint32		size;
 	TeamShared *shared;
 	BufFile   **spools;			/* of each member, as far as opened */
-	GraphArena	arena;
-	uint32		narenas;		/* made so far */
-	dsm_segment *segment;		/* the arena */
-	void	   *mapped;			/* or the arena in a file */
-	Size		mapped_size;
 
 	/* the leader's */
 	ParallelContext *pcxt;		/* NULL: alone */
@@ -118,10 +96,6 @@ static bool start_workers(FngBuild *build, int nworkers);
 static void init_shared(FngBuild *build);
 static void stop_workers(FngTeam *team);
 static void wait_for_members(FngTeam *team);
-static bool fits_shared_memory(Size size);
-static void map_file(FngBuild *build, Size size, bool create);
-static void arena_name(char *name, const FngTeam *team);
-static void unmap_file(void *arg);
 static void spool_name(char *name, uint32 rank);
 
 PGDLLEXPORT void fng_build_worker_main(dsm_segment * segment, shm_toc * toc);
@@ -491,183 +465,6 @@ wait_for_members(FngTeam *team)
 	while (pg_atomic_read_u32(&team->shared->njoined) < team->size)
 		ConditionVariableSleep(&team->shared->joined, WAIT_EVENT_PARALLEL_CREATE_INDEX_SCAN);
 	ConditionVariableCancelSleep();
-}
-
-/*
- * Make the arena.  All call it, with the same size, and fng_team_unshare when
- * nothing in it is wanted any more.
- */
-void
-fng_team_share(FngBuild *build, Size size)
-{
-	FngTeam    *team = build->team;
-	void	   *base;
-
-	team->narenas++;
-	if (team->size == 1)
-	{
-		/* of what is not used the system gives nothing */
-		graph_arena_init(&team->arena, build->host.alloc(build, size), size);
-		return;
-	}
-	if (team->rank == 0)
-	{
-		team->shared->arena_is_file = !fits_shared_memory(size);
-		if (team->shared->arena_is_file)
-			map_file(build, size, true);
-		else
-		{
-			team->segment = dsm_create(size, 0);
-			team->shared->arena = dsm_segment_handle(team->segment);
-		}
-	}
-	fng_team_barrier(team);
-	if (team->rank > 0)
-	{
-		if (team->shared->arena_is_file)
-			map_file(build, size, false);
-		else if ((team->segment = dsm_attach(team->shared->arena)) == NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("could not map the shared memory of the index build")));
-	}
-	base = team->segment != NULL ? dsm_segment_address(team->segment) : team->mapped;
-	graph_arena_init(&team->arena, base, size);
-}
-
-void
-fng_team_unshare(FngBuild *build)
-{
-	FngTeam    *team = build->team;
-
-	fng_team_barrier(team);
-	if (team->size == 1)
-		build->host.release(build, team->arena.base);
-	else if (team->segment != NULL)
-		dsm_detach(team->segment);
-	else
-	{
-		char		name[MAXPGPATH];
-
-		unmap_file(team);
-		arena_name(name, team);
-		if (team->rank == 0)
-			FileSetDelete(&team->shared->files.fs, name, true);
-	}
-	team->segment = NULL;
-	memset(&team->arena, 0, sizeof(GraphArena));
-}
-
-/*
- * Is there room for a segment?  Where the server cannot tell, creating one
- * will.
- */
-static bool
-fits_shared_memory(Size size)
-{
-	struct statvfs fs;
-
-	if (descartes_debug_build_in_file)
-		return false;
-	if (dynamic_shared_memory_type != DSM_IMPL_POSIX || statvfs("/dev/shm", &fs) != 0)
-		return true;
-	return (uint64) fs.f_bavail * fs.f_frsize >= (uint64) add_size(size, SHM_RESERVE);
-}
-
-/*
- * Map a temporary file of that size, which goes with the team.  Its blocks are
- * allocated before, since a page for which the disk has no room would be a
- * fatal signal.
- */
-static void
-map_file(FngBuild *build, Size size, bool create)
-{
-	FngTeam    *team = build->team;
-	MemoryContextCallback *callback = MemoryContextAlloc(build->context, sizeof(*callback));
-	char		name[MAXPGPATH];
-	File		file;
-	int			error = 0;
-
-	arena_name(name, team);
-	if (create)
-		file = FileSetCreate(&team->shared->files.fs, name);
-	else
-		file = FileSetOpen(&team->shared->files.fs, name, O_RDWR);
-	if (create)
-	{
-		do
-		{
-			CHECK_FOR_INTERRUPTS();
-			error = posix_fallocate(FileGetRawDesc(file), 0, (off_t) size);
-		} while (error == EINTR);
-	}
-	if (error == 0)
-	{
-		team->mapped = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED,
-							FileGetRawDesc(file), 0);
-		if (team->mapped == MAP_FAILED)
-			error = errno;
-	}
-	if (error != 0)
-	{
-		team->mapped = NULL;
-		errno = error;
-		ereport(ERROR,
-				(errcode_for_file_access(),
-				 errmsg("could not map a temporary file of %zu bytes for the index build: %m", size),
-				 errhint("Reduce maintenance_work_mem, or set max_parallel_maintenance_workers to 0.")));
-	}
-	team->mapped_size = size;
-	callback->func = unmap_file;
-	callback->arg = team;
-	MemoryContextRegisterResetCallback(build->context, callback);
-	FileClose(file);
-}
-
-static void
-arena_name(char *name, const FngTeam *team)
-{
-	snprintf(name, MAXPGPATH, "fng_arena.%u", team->narenas);
-}
-
-static void
-unmap_file(void *arg)
-{
-	FngTeam    *team = (FngTeam *) arg;
-
-	if (team->mapped != NULL)
-		munmap(team->mapped, team->mapped_size);
-	team->mapped = NULL;
-}
-
-/*
- * Shared memory, aligned to 64 bytes.  All members call in the same order with
- * the same sizes; the contents are undefined.
- */
-void *
-fng_team_alloc(FngBuild *build, Size size)
-{
-	FngTeam    *team = build->team;
-	void	   *memory = graph_arena_alloc(&team->arena, size);
-
-	if (memory == NULL)
-		elog(ERROR, "index build needs more shared memory than it reckoned with: %zu bytes, and there are %zu",
-			 size, graph_arena_room(&team->arena));
-	return memory;
-}
-
-void
-fng_team_free(FngBuild *build, void *memory)
-{
-	if (!graph_arena_release(&build->team->arena, memory))
-		elog(ERROR, "index build releases shared memory that it does not have");
-}
-
-/* The largest block that fng_team_alloc can give now */
-Size
-fng_team_room(FngBuild *build)
-{
-	return graph_arena_room(&build->team->arena);
 }
 
 /* The team's temporary files; NULL of a single process. */

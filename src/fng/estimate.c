@@ -10,8 +10,8 @@
 #include <math.h>
 
 #include "access/htup_details.h"
+#include "access/relation.h"
 #include "access/reloptions.h"
-#include "access/table.h"
 #include "build.h"
 #include "catalog/pg_type.h"
 #include "commands/defrem.h"
@@ -63,7 +63,7 @@ descartes_build_estimate(PG_FUNCTION_ARGS)
 	Oid			heapid = PG_GETARG_OID(0);
 	char	   *column = NameStr(*PG_GETARG_NAME(1));
 	FngOptions *options = parse_options(PG_GETARG_ARRAYTYPE_P(2));
-	Relation	heap = table_open(heapid, AccessShareLock);
+	Relation	heap = relation_open(heapid, AccessShareLock);
 	AttrNumber	number = get_attnum(heapid, column);
 	TupleDesc	desc;
 	FngMetaPageData meta;
@@ -116,7 +116,7 @@ descartes_build_estimate(PG_FUNCTION_ARGS)
 							  (int64) plan.files);
 	values[4] = Int64GetDatum((int64) index_bytes(&layout, rows));
 	values[5] = Float8GetDatum(estimate_seconds(&layout, &params, rows, nprocesses));
-	table_close(heap, AccessShareLock);
+	relation_close(heap, AccessShareLock);
 
 	desc = BlessTupleDesc(desc);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));

@@ -139,7 +139,7 @@ typedef struct GraphPools
 
 /*
  * Some consecutive records of a file in a buffer of this process, to be read
- * or to be written, in turns that mostly follow each other (outofcore.c).
+ * or to be written, in turns that mostly follow each other (window.c).
  */
 typedef struct GraphWindow
 {
@@ -420,12 +420,6 @@ extern GraphMemory graph_fill_memory(uint32_t n, uint32_t exact, uint32_t dim,
 extern void graph_fill_pools_by_parts(GraphSpace *space,
 									  const GraphParams *params,
 									  GraphPools *pools);
-
-/* refine.c */
-extern void graph_refine_pools(GraphSpace *space, const GraphPools *before,
-							   GraphPools *after);
-extern GraphMemory graph_refine_memory(uint32_t dim,
-									   const GraphParams *params);
 
 /* window.c */
 extern void graph_window_init(const GraphSpace *space, GraphWindow *window,

@@ -5,21 +5,21 @@
  *
  * Two nodes near each other that are members of no part together mostly have a
  * neighbour in common that is a member of parts with either.  So each node
- * looks at the nearest entries of the pools of its nearest neighbours; what it
- * does not know and is nearer than the worst that it knows, comes into its
- * pool.  That is one round of NN-descent in which each node fetches what
- * otherwise would be handed to it: so the only thing it writes is its own
- * pool, to another file.
+ * looks at the nearest entries of the pools of its nearest neighbours, for
+ * nodes that it has not met in a part; what is nearer than the worst that it
+ * knows comes into its pool.  That is one round of NN-descent in which each
+ * node fetches what otherwise would be handed to it: so the only thing it
+ * writes is its own pool, to another file.
  *
  *-------------------------------------------------------------------------
  */
 #include <string.h>
 
-#include "graph_int.h"
+#include "parts.h"
 
 /* Neighbours whose pools are looked at, and entries of each */
 #define REFINE_NEIGHBOURS	16
-#define REFINE_ENTRIES		24
+#define REFINE_ENTRIES		48
 
 /* Candidates that are compared at a time */
 #define REFINE_BLOCK		64
@@ -27,8 +27,12 @@
 typedef struct Refine
 {
 	GraphSpace *space;
+	const GraphParts *parts;
+	uint32_t	own_part;		/* of the node at hand */
+	uint32_t	guest_of;
+	bool		guests_met;		/* those of that part at the same time */
 	const GraphPools *before;
-	GraphPools	own;			/* of the node at hand alone */
+	GraphPools	own;			/* of the node alone */
 	uint16_t	count;
 	uint32_t	nodes[REFINE_BLOCK];
 	uint32_t	nnodes;
@@ -61,6 +65,20 @@ merge_candidates(Refine *st)
 }
 
 /*
+ * Were a node and the one at hand members of a part at the same time?
+ */
+static inline bool
+have_met(const Refine *st, uint32_t node)
+{
+	uint32_t	own_part = graph_part_of(st->parts, node);
+	uint32_t	guest_of = st->parts->guest_of[node];
+
+	return own_part == st->own_part || own_part == st->guest_of ||
+		guest_of == st->own_part ||
+		(guest_of == st->guest_of && st->guests_met);
+}
+
+/*
  * Look at the pool of a neighbour.
  */
 static void
@@ -76,12 +94,15 @@ look_at_pool(Refine *st, uint32_t neighbour)
 					pools->capacity * sizeof(GraphEntry), entries,
 					n * sizeof(GraphEntry));
 	for (i = 0; i < n; i++)
-		if (graph_set_add(st->known, graph_entry_node(entries[i])))
-		{
-			st->nodes[st->nnodes++] = graph_entry_node(entries[i]);
-			if (st->nnodes == REFINE_BLOCK)
-				merge_candidates(st);
-		}
+	{
+		uint32_t	node = graph_entry_node(entries[i]);
+
+		if (have_met(st, node) || !graph_set_add(st->known, node))
+			continue;
+		st->nodes[st->nnodes++] = node;
+		if (st->nnodes == REFINE_BLOCK)
+			merge_candidates(st);
+	}
 }
 
 static void
@@ -95,6 +116,9 @@ refine_node(Refine *st, uint32_t node)
 	uint32_t	n = GRAPH_MIN(count, REFINE_NEIGHBOURS);
 	uint32_t	i;
 
+	st->own_part = graph_part_of(st->parts, node);
+	st->guest_of = st->parts->guest_of[node];
+	st->guests_met = graph_part_lots(st->parts, st->guest_of) == 1;
 	graph_set_clear(st->known);
 	graph_set_add(st->known, node);
 	for (i = 0; i < count; i++)
@@ -117,8 +141,8 @@ refine_node(Refine *st, uint32_t node)
  * Write better pools to the file of "after", as large as those of before.
  */
 void
-graph_refine_pools(GraphSpace *space, const GraphPools *before,
-				   GraphPools *after)
+graph_refine_pools(GraphSpace *space, const GraphParts *parts,
+				   const GraphPools *before, GraphPools *after)
 {
 	const GraphHost *host = space->host;
 	Refine	   *st = graph_alloc(host, 1, sizeof(Refine));
@@ -128,6 +152,7 @@ graph_refine_pools(GraphSpace *space, const GraphPools *before,
 
 	memset(st, 0, sizeof(Refine));
 	st->space = space;
+	st->parts = parts;
 	st->before = before;
 	st->own.capacity = before->capacity;
 	st->own.entries = graph_alloc(host, before->capacity, sizeof(GraphEntry));
