@@ -1,7 +1,8 @@
 """What the measuring programs share: options, the machine, the results.
 
-bench/measure.sh starts them (compare.py, clients.py, cold.py, growth.py), each
-with a server to measure in; the scripts have the description of the options.
+bench/measure.sh starts them (compare.py, clients.py, cold.py, growth.py,
+living.py), each with a server to measure in; the scripts have the description
+of the options.
 """
 import argparse
 import json

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 #
-# Sourced by compare.sh, clients.sh, cold.sh and growth.sh: starts the program
-# that measures (compare.py, ...), as an ordinary user, with a server to measure
-# in, and leaves its results where they shall be.
+# Sourced by compare.sh, clients.sh, cold.sh, growth.sh and living.sh: starts
+# the program that measures (compare.py, ...), as an ordinary user, with a
+# server to measure in, and leaves its results where they shall be.
 #
 #	measure NAME "OPTION ..." ARGUMENTS
 #		NAME.sh is the calling script, whose first comment is its help, NAME.py

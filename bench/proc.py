@@ -39,11 +39,23 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def children(pid):
+    """The processes that a process with one thread has started."""
+    return set(read(f"/proc/{pid}/task/{pid}/children").split())
+
+
+def ended_cpu_seconds(pid):
+    """CPU time of the children of a process that have ended, None if it is
+    not here.  In ticks."""
+    fields = read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    if not fields:
+        return None
+    return (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
+
+
 def workers(pid):
     """The parallel workers of a backend."""
-    parent = status(pid, "PPid")
-    siblings = read(f"/proc/{parent}/task/{parent}/children").split()
-    return [worker for worker in siblings
+    return [worker for worker in children(status(pid, "PPid"))
             if f"parallel worker for PID {pid}" in
             read(f"/proc/{worker}/cmdline")]
 

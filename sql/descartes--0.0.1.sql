@@ -489,6 +489,8 @@ CREATE FUNCTION descartes_index_stats(
 	OUT nan_rows bigint,
 	OUT nodes bigint,
 	OUT dead_nodes bigint,
+	OUT unlinked_nodes bigint,
+	OUT free_slots bigint,
 	OUT levels integer,
 	OUT degree_min integer,
 	OUT degree_mean double precision,
@@ -526,6 +528,18 @@ CREATE FUNCTION descartes_index_recall(index regclass, queries integer DEFAULT 1
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
 
 COMMENT ON FUNCTION descartes_index_recall(regclass, integer, integer) IS 'recall of an fng index against an exact scan, on its own rows';
+
+CREATE FUNCTION descartes_index_refine(index regclass)
+	RETURNS bigint
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION descartes_index_refine(regclass) IS 'improve the graph of an fng index in place; number of nodes changed';
+
+CREATE FUNCTION descartes_index_prewarm(index regclass)
+	RETURNS bigint
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION descartes_index_prewarm(regclass) IS 'read an fng index into shared buffers; number of blocks';
 
 CREATE FUNCTION descartes_build_estimate(tab regclass, col name, options text[] DEFAULT '{}',
 	OUT rows bigint,

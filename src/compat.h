@@ -198,11 +198,57 @@ compat_extend_by_zeros(Relation relation, ForkNumber fork, BlockNumber first, Bl
 #define pg_attribute_noreturn()	__attribute__((noreturn))
 #endif
 
+/*
+ * A context for what one row takes, which is given up all at once: up to size
+ * bytes, single chunks of an eighth of it included, stay with the context when
+ * it is reset.  14 has no such context.
+ */
+#if PG_VERSION_NUM >= 150000
+#define compat_create_scratch_context(parent, name, size) \
+	GenerationContextCreate(parent, name, size, size, size)
+#else
+#define compat_create_scratch_context(parent, name, size) \
+	AllocSetContextCreate(parent, name, 0, size, size)
+#endif
+
+/*
+ * Let vacuum_delay_point work outside of VACUUM, by the session's settings,
+ * until VacuumCostActive is set to false.
+ */
+#if PG_VERSION_NUM >= 160000
+#define compat_begin_vacuum_costs() \
+	do { \
+		VacuumCostBalance = 0; \
+		VacuumUpdateCosts(); \
+	} while (0)
+#else
+#define compat_begin_vacuum_costs() \
+	do { \
+		VacuumCostBalance = 0; \
+		VacuumCostActive = VacuumCostDelay > 0; \
+	} while (0)
+#endif
+
 /* The heap of an index under VACUUM is known from 16 on. */
 #if PG_VERSION_NUM >= 160000
 #define compat_vacuum_heap(info)	((info)->heaprel)
 #else
 #define compat_vacuum_heap(info)	NULL
+#endif
+
+/*
+ * Log that an index page is about to be used anew, which on a standby cancels
+ * queries with snapshots that the stamp is not behind.  The record names
+ * relation and block and changes nothing, so whose it is does not matter;
+ * GiST offers a function for it.
+ */
+#include "access/gist_private.h"
+#if PG_VERSION_NUM >= 160000
+#define compat_log_page_reuse(index, block, stamp) \
+	gistXLogPageReuse(index, index, block, stamp)
+#else
+#define compat_log_page_reuse(index, block, stamp) \
+	gistXLogPageReuse(index, block, stamp)
 #endif
 
 #endif							/* DESCARTES_COMPAT_H */

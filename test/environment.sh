@@ -10,7 +10,7 @@
 #		one, or postgres when root calls.  Returns only inside, with $sandbox
 #		set; outside it exits with the status of the inner run.  Nothing is
 #		left running, and the directory is removed (set DESCARTES_KEEP=1 to
-#		keep it).
+#		keep it, or make a file "keep" in it).
 #
 #	build_and_install [MAKE ARGUMENTS]
 #		Builds, and installs into $sandbox/install, where the server supports
@@ -47,7 +47,7 @@ stop_servers()
 close_sandbox()
 {
 	stop_servers "$1"
-	if [ -n "${DESCARTES_KEEP:-}" ]; then
+	if [ -n "${DESCARTES_KEEP:-}" ] || [ -e "$1/keep" ]; then
 		echo "Kept $1" >&2
 	else
 		rm -rf "$1"

@@ -106,6 +106,24 @@ extern void code_encode(const CodeParams *params, CodeForm form,
 						uint8_t *row, float *add, float *mul);
 
 /*
+ * What rows tell of residuals (decode.c).  code_decode writes the row's point
+ * of the grid, up to a constant factor, as `coded` floats.
+ * code_residual_norm is the length of the residual whose factor is mul, as
+ * far as mul tells.  code_cosines turns cosines of angles between such points
+ * into those to be expected between the residuals.
+ */
+extern void code_decode(const CodeParams *params, const uint8_t *row, float *x);
+extern float code_residual_norm(const CodeParams *params, CodeForm form, float mul);
+extern void code_cosines(const CodeParams *params, uint32_t n, float *cosines);
+
+/*
+ * Of the grid: rho^2 of its B bits, without what truncation to m coordinates
+ * costs; and rho |x| of a row, by which its f is |r|.
+ */
+extern float code_rho2(const CodeParams *params);
+extern float code_length(const CodeParams *params);
+
+/*
  * sigma = sqrt(1 / rho^2 - 1) / sqrt(D - 1), the standard deviation of an
  * estimate in units of 2 |r| |q - c| (CODE_L2).
  */

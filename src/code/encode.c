@@ -164,6 +164,21 @@ code_encode(const CodeParams *params, CodeForm form,
 
 /* See code.h. */
 float
+code_rho2(const CodeParams *params)
+{
+	return (float) (1 - code_grid(params->bits)->loss);
+}
+
+/* See code.h. */
+float
+code_length(const CodeParams *params)
+{
+	return (float) (code_grid(params->bits)->rms * sqrt(params->coded) *
+					sqrt(expected_rho2(params)));
+}
+
+/* See code.h. */
+float
 code_noise(const CodeParams *params)
 {
 	return (float) sqrt((1 / expected_rho2(params) - 1) / (params->rotdim - 1));

@@ -125,6 +125,14 @@ fng_build_phase_name(int64 phase)
 			return "calibrating";
 		case FNG_PHASE_LOG:
 			return "logging";
+		case FNG_PHASE_COUNT:
+			return "counting edges";
+		case FNG_PHASE_REFINE:
+			return "refining";
+		case FNG_PHASE_REPAIR:
+			return "repairing";
+		case FNG_PHASE_TOP:
+			return "sampling the top level";
 		default:
 			return NULL;
 	}

@@ -34,7 +34,11 @@ typedef enum FngPhase
 	FNG_PHASE_FINDABILITY,
 	FNG_PHASE_INSERT,
 	FNG_PHASE_CALIBRATE,
-	FNG_PHASE_LOG
+	FNG_PHASE_LOG,
+	FNG_PHASE_COUNT,			/* these are descartes_index_refine's */
+	FNG_PHASE_REFINE,
+	FNG_PHASE_REPAIR,
+	FNG_PHASE_TOP
 } FngPhase;
 
 /*
@@ -236,5 +240,6 @@ extern void fng_make_findable(FngBuild *build);
 
 /* recall.c */
 extern void fng_calibrate(FngBuild *build);
+extern bool fng_calibrate_again(Relation index, uint64 nnodes, uint32 *list_size, float *recall);
 
 #endif							/* DESCARTES_FNG_BUILD_H */

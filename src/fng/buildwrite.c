@@ -225,6 +225,7 @@ fill_slot(FngBuild *build, uint32 l, uint32 row, char *slot, SlotRoom *room)
 
 		edges[i].id = level_id(build, l, to);
 		edges[i].row = room->codes + i * layout->row_bytes;
+		edges[i].anchor = false;
 		code_encode(&layout->code, layout->form, room->point,
 					fng_build_point(build, to_base),
 					room->codes + i * layout->row_bytes, &edges[i].add, &edges[i].mul);
@@ -267,7 +268,8 @@ write_vector(FngBuild *build, uint32 l, uint32 row, float *value)
 	Buffer		buffer;
 
 	fng_build_value(build, level->rows == NULL ? row : level->rows[row], value);
-	chain = fng_write_vector_chain(build->index, id, value, layout->vector_bytes, true);
+	chain = fng_write_vector_chain(build->index, id, value, layout->vector_bytes,
+								   InvalidBlockNumber, true);
 	buffer = ReadBuffer(build->index, FngIdBlock(layout, id));
 	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
 	FngSlotNode(FngPageSlot(layout, BufferGetPage(buffer), FngIdSlot(layout, id)))->vector = chain;
@@ -313,7 +315,8 @@ fill_meta(FngBuild *build)
 	}
 	if (build->centre != NULL)
 		meta.centre = fng_write_vector_chain(build->index, FNG_NO_ID, build->centre,
-											 layout->code.rotdim * sizeof(float), true);
+											 layout->code.rotdim * sizeof(float),
+											 InvalidBlockNumber, true);
 	fng_rewrite_meta(build->index, &meta);
 	build->meta = meta;
 }

@@ -6,8 +6,8 @@
  * A search needs the rotation, the centre and the top level, which together
  * cost far more to read than a search.  Each backend keeps them per index,
  * in memory of its own.  Every fng_index_open reads the meta page; if the
- * index has another file than the cached one, or another epoch, the entry is
- * replaced.  Users of the old entry keep it until their memory context goes:
+ * index has another file than the cached one, or an epoch too far from it, the
+ * entry is replaced.  Users of the old entry keep it until their memory context goes:
  * an old top level only names nodes to start from, and a node never changes
  * its identity while anyone can be on the way to it.
  *
@@ -26,6 +26,13 @@
 /* Bits per coordinate of the cached top level's codes. */
 #define TOP_BITS	4
 
+/*
+ * A top level of n nodes is read again when it has changed n / this times: to
+ * read it takes as long as some ten inserts, and a search can do without the
+ * latest.
+ */
+#define EPOCHS_OLD	16
+
 typedef struct CacheEntry
 {
 	Oid			relid;			/* hash key */
@@ -39,8 +46,8 @@ static bool is_current(const CacheEntry *entry, Relation index, const FngMetaPag
 static FngIndex *load(Relation index, const FngMetaPageData *meta);
 static void load_centre(Relation index, FngIndex *entry);
 static void load_top(Relation index, FngIndex *entry);
-static void load_top_page(Relation index, FngIndex *entry, Page page,
-						  uint32 capacity, float *points);
+static void load_top_page(Relation index, FngIndex *entry, BlockNumber block,
+						  Page page, uint32 capacity, float *points);
 static void encode_top(FngIndex *entry, const float *points);
 static void drop(FngIndex *index);
 static void release(void *arg);
@@ -94,7 +101,11 @@ fng_index_open(Relation index, MemoryContext owner)
 		entry->file = compat_relation_file(index);
 	}
 	else
+	{
+		/* the epoch stays that of the top level we have */
+		meta.epoch = entry->index->meta.epoch;
 		entry->index->meta = meta;
+	}
 
 	callback = MemoryContextAlloc(owner, sizeof(MemoryContextCallback));
 	callback->func = release;
@@ -108,7 +119,7 @@ static bool
 is_current(const CacheEntry *entry, Relation index, const FngMetaPageData *meta)
 {
 	return compat_relation_file_equals(entry->file, compat_relation_file(index)) &&
-		entry->index->meta.epoch == meta->epoch &&
+		meta->epoch - entry->index->meta.epoch <= entry->index->ntop / EPOCHS_OLD &&
 		entry->index->meta.nlevels == meta->nlevels &&
 		memcmp(&entry->index->meta, meta,
 			   offsetof(FngMetaPageData, calibrated_search_res_cnt)) == 0;
@@ -161,23 +172,31 @@ load_top(Relation index, FngIndex *entry)
 	BlockNumber block = entry->meta.level_head[entry->meta.nlevels - 1];
 	uint32		capacity = entry->meta.top_nodes + layout->slots_per_page;
 	BlockNumber ahead = InvalidBlockNumber;
+	BlockNumber nsteps = 0;
 	float	   *points;
 	PGAlignedBlock copy;
 
+	if (!fng_has_block(index, entry->meta.top_nodes / layout->slots_per_page))
+		fng_report_bad_page(index, FNG_META_BLOCK, "counts more nodes than can be there");
+	entry->top_ids = MemoryContextAlloc(entry->context, capacity * sizeof(uint32));
 	entry->top_down = MemoryContextAlloc(entry->context, capacity * sizeof(uint32));
 	points = MemoryContextAllocHuge(entry->context,
 									mul_size(capacity, layout->code.rotdim * sizeof(float)));
 
 	while (BlockNumberIsValid(block))
 	{
-		Buffer		buffer = fng_read_backwards(index, block, &ahead);
+		Buffer		buffer;
 
 		CHECK_FOR_INTERRUPTS();
+		fng_count_step(index, block, &nsteps);
+		buffer = fng_read_backwards(index, block, &ahead);
 		LockBuffer(buffer, BUFFER_LOCK_SHARE);
 		fng_check_page(index, buffer, FNG_PAGE_NODE);
 		memcpy(copy.data, BufferGetPage(buffer), BLCKSZ);
 		UnlockReleaseBuffer(buffer);
-		load_top_page(index, entry, copy.data, capacity, points);
+		if (FngPageGetOpaque(copy.data)->level + 1u != entry->meta.nlevels)
+			fng_report_bad_page(index, block, "is in the chain of another level");
+		load_top_page(index, entry, block, copy.data, capacity, points);
 		block = FngPageGetOpaque(copy.data)->next;
 	}
 
@@ -188,8 +207,8 @@ load_top(Relation index, FngIndex *entry)
 
 /* Take the nodes of one page, given a copy of it. */
 static void
-load_top_page(Relation index, FngIndex *entry, Page page, uint32 capacity,
-			  float *points)
+load_top_page(Relation index, FngIndex *entry, BlockNumber block, Page page,
+			  uint32 capacity, float *points)
 {
 	const FngLayout *layout = &entry->layout;
 	float	   *coded = palloc(layout->code.dim * sizeof(float));
@@ -200,7 +219,9 @@ load_top_page(Relation index, FngIndex *entry, Page page, uint32 capacity,
 		char	   *slot = FngPageSlot(layout, page, i);
 		const float *value = FngSlotVector(layout, slot);
 
-		if (!(FngSlotNode(slot)->flags & (FNG_NODE_LIVE | FNG_NODE_DEAD)))
+		if (FngSlotNode(slot)->flags == 0 && entry->ntop_free < FNG_KNOWN_FREE)
+			entry->top_free[entry->ntop_free++] = FngMakeId(layout, block, i);
+		if (!(FngSlotNode(slot)->flags & FNG_NODE_LIVE))
 			continue;
 		if (chained != NULL)
 		{
@@ -210,6 +231,7 @@ load_top_page(Relation index, FngIndex *entry, Page page, uint32 capacity,
 		}
 		fng_coded_vector(layout, value, FngSlotNode(slot)->aux, coded);
 		fng_code_point(entry, coded, points + (Size) entry->ntop * layout->code.rotdim);
+		entry->top_ids[entry->ntop] = FngMakeId(layout, block, i);
 		entry->top_down[entry->ntop++] = FngSlotNode(slot)->link;
 	}
 	pfree(coded);

@@ -23,7 +23,8 @@
  *
  * What a crash or an error may leave behind is no damage: pages of zeros,
  * reserved slots, vector pages whose owner does not point back, TID pages
- * without TIDs, nodes without incoming edges whose rows were never committed.
+ * without TIDs, nodes without incoming edges whose rows were never committed,
+ * edges from dead nodes to unlinked ones.
  *
  *-------------------------------------------------------------------------
  */
@@ -46,6 +47,7 @@ static void check_meta(FngCheck *check);
 static void check_meta_options(FngCheck *check);
 static void check_page(FngCheck *check, BlockNumber block, Page page);
 static void check_page_header(FngCheck *check, BlockNumber block, Page page);
+static bool is_filling(const FngCheck *check, Page page);
 static void check_node_page(FngCheck *check, BlockNumber block, Page page);
 static void check_slot(FngCheck *check, BlockNumber block, uint32 slot,
 					   uint8 level, const char *bytes);
@@ -58,6 +60,7 @@ static void check_pending(FngCheck *check, BlockNumber block, uint32 slot,
 static void check_tid_page(FngCheck *check, BlockNumber block, Page page);
 static void check_tid(FngCheck *check, BlockNumber block, int slot,
 					  const ItemPointerData *tid);
+static void check_dead_ids(FngCheck *check, BlockNumber block, Page page);
 static bool all_zero(const char *bytes, Size nbytes);
 
 /*
@@ -177,33 +180,18 @@ fng_check_claim(FngCheck *check, BlockNumber from, int slot, BlockNumber block,
 }
 
 /*
- * Read the meta page and check what it says against the layout, the operator
- * class and the column.  Prepares the map of nodes and the list of pages.
+ * Read the meta page, which checks it against the layout, the operator class
+ * and the column.  Prepares the map of nodes and the list of pages.
  */
 static void
 check_meta(FngCheck *check)
 {
 	FngMetaPageData *meta = &check->meta;
-	int32		typmod = TupleDescAttr(RelationGetDescr(check->index), 0)->atttypmod;
 
 	if (RelationGetNumberOfBlocks(check->index) == 0)
 		fng_check_corrupted(check, FNG_META_BLOCK, FNG_CHECK_NO_SLOT, "it is missing");
 	fng_read_meta(check->index, meta);
 	check->opclass = fng_opclass(check->index);
-
-	if (meta->metric != check->opclass->metric ||
-		meta->element != check->opclass->element)
-		fng_check_corrupted(check, FNG_META_BLOCK, FNG_CHECK_NO_SLOT,
-							"metric %u and element %u are not those of the operator class",
-							meta->metric, meta->element);
-	if (typmod > 0 && meta->dim != (uint32) typmod)
-		fng_check_corrupted(check, FNG_META_BLOCK, FNG_CHECK_NO_SLOT,
-							"index has %u dimensions, its column %d",
-							meta->dim, typmod);
-	if (meta->code_dim != meta->dim + (meta->metric == FNG_IP ? 1 : 0))
-		fng_check_corrupted(check, FNG_META_BLOCK, FNG_CHECK_NO_SLOT,
-							"codes have %u dimensions, vectors %u",
-							meta->code_dim, meta->dim);
 
 	fng_map_init(&check->map, check->index, meta, check->strategy);
 	check->pages = palloc_extended(check->map.nblocks, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
@@ -217,17 +205,12 @@ check_meta_options(FngCheck *check)
 {
 	const FngMetaPageData *meta = &check->meta;
 	BlockNumber nblocks = check->map.nblocks;
-	BlockNumber heads[] = {meta->centre, meta->null_head, meta->nan_head};
+	BlockNumber heads[] = {meta->centre, meta->null_head, meta->nan_head,
+	meta->dead_head, meta->free_tids[0], meta->free_tids[1], meta->free_tids[2]};
 
-	if (!isfinite(meta->ip_norm) || meta->ip_norm < 0)
-		fng_check_corrupted(check, FNG_META_BLOCK, FNG_CHECK_NO_SLOT,
-							"norm of the longest vector is %g", meta->ip_norm);
 	if (!(meta->calibrated_recall >= 0 && meta->calibrated_recall <= 1))
 		fng_check_corrupted(check, FNG_META_BLOCK, FNG_CHECK_NO_SLOT,
 							"calibrated recall is %g", meta->calibrated_recall);
-	if (meta->slot_size % FNG_LINE != 0)
-		fng_check_corrupted(check, FNG_META_BLOCK, FNG_CHECK_NO_SLOT,
-							"slots have %u bytes", meta->slot_size);
 	for (size_t i = 0; i < lengthof(heads); i++)
 	{
 		if (BlockNumberIsValid(heads[i]) && heads[i] >= nblocks)
@@ -280,6 +263,11 @@ check_page(FngCheck *check, BlockNumber block, Page page)
 				fng_check_corrupted(check, block, FNG_CHECK_NO_SLOT,
 									"list of dead nodes counts %u ids",
 									FngPageGetDead(page)->nids);
+			if (FngPageGetDead(page)->unlinking > 1)
+				fng_check_corrupted(check, block, FNG_CHECK_NO_SLOT,
+									"state of the list of dead nodes is %u",
+									FngPageGetDead(page)->unlinking);
+			check_dead_ids(check, block, page);
 			break;
 	}
 }
@@ -323,10 +311,34 @@ check_page_header(FngCheck *check, BlockNumber block, Page page)
 	lower = opaque->kind == FNG_PAGE_META ?
 		(char *) FngPageGetMeta(page) - (char *) page + sizeof(FngMetaPageData) :
 		header->pd_special;
-	if (header->pd_lower != lower)
+	if (header->pd_lower != lower &&
+		(opaque->kind != FNG_PAGE_NODE || !is_filling(check, page)))
 		fng_check_corrupted(check, block, FNG_CHECK_NO_SLOT,
 							"page contents end at %u instead of %zu",
 							header->pd_lower, lower);
+}
+
+/*
+ * Does a page of nodes end with a slot, and are all behind it free?  Inserts
+ * fill pages so.
+ */
+static bool
+is_filling(const FngCheck *check, Page page)
+{
+	const FngLayout *layout = &check->map.layout;
+	uint32		nslots = 0;
+
+	while (nslots < layout->slots_per_page &&
+		   FngPageSlot(layout, page, nslots) - (char *) page < ((PageHeader) page)->pd_lower)
+		nslots++;
+	if (FngPageSlot(layout, page, nslots) - (char *) page != ((PageHeader) page)->pd_lower)
+		return false;
+	for (uint32 i = nslots; i < layout->slots_per_page; i++)
+	{
+		if (FngSlotNode(FngPageSlot(layout, page, i))->flags != 0)
+			return false;
+	}
+	return true;
 }
 
 static void
@@ -360,17 +372,28 @@ check_slot(FngCheck *check, BlockNumber block, uint32 slot, uint8 level,
 
 	if (node->flags == 0)
 	{
-		if (!all_zero(bytes, check->map.layout.slot_size))
+		Size		after = offsetof(FngNodeData, vector) + sizeof(node->vector);
+
+		/* a chain that is ready for the next vector may stay */
+		if (!all_zero(bytes, offsetof(FngNodeData, vector)) ||
+			!all_zero(bytes + after, check->map.layout.slot_size - after) ||
+			(check->map.layout.vector_inline && node->vector != 0))
 			fng_check_corrupted(check, block, slot, "free slot is not empty");
 		return;
 	}
-	if (node->flags != FNG_NODE_LIVE && node->flags != FNG_NODE_DEAD)
+	if (node->flags != FNG_NODE_LIVE && node->flags != FNG_NODE_DEAD &&
+		node->flags != FNG_NODE_UNLINKED)
 		fng_check_corrupted(check, block, slot, "flags are %04X", node->flags);
 
 	check_node_header(check, block, slot, level, node);
 	check_lanes(check, block, slot, bytes);
 	check_pending(check, block, slot, bytes);
 
+	if (node->flags == FNG_NODE_UNLINKED)
+	{
+		*entry = FNG_MAP_DEAD | level;
+		return;
+	}
 	*entry = FNG_MAP_USED | level;
 	if (node->flags == FNG_NODE_DEAD)
 		*entry |= FNG_MAP_DEAD;
@@ -386,7 +409,7 @@ static void
 check_node_header(FngCheck *check, BlockNumber block, uint32 slot, uint8 level,
 				  const FngNodeData *node)
 {
-	bool		dead = node->flags == FNG_NODE_DEAD;
+	bool		dead = node->flags != FNG_NODE_LIVE;
 
 	if (dead != (node->stamp != 0))
 		fng_check_corrupted(check, block, slot, "%s node has stamp " UINT64_FORMAT,
@@ -497,6 +520,21 @@ check_tid(FngCheck *check, BlockNumber block, int slot, const ItemPointerData *t
 							ItemPointerGetBlockNumberNoCheck(tid),
 							ItemPointerGetOffsetNumberNoCheck(tid),
 							check->heap_blocks);
+}
+
+/* The list is a hint, but its ids have been those of nodes. */
+static void
+check_dead_ids(FngCheck *check, BlockNumber block, Page page)
+{
+	FngDeadPage list = FngPageGetDead(page);
+
+	for (uint32 i = 0; i < list->nids; i++)
+	{
+		if (list->ids[i] >= check->map.nids)
+			fng_check_corrupted(check, block, FNG_CHECK_NO_SLOT,
+								"node %u of the list of dead nodes does not exist",
+								list->ids[i]);
+	}
 }
 
 static bool

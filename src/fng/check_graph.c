@@ -57,6 +57,8 @@ typedef struct EdgeSums
 typedef void (*NodeCallback) (FngCheck *check, BlockNumber block, uint32 slot,
 							  uint8 level, char *bytes);
 
+static void claim_dead_list(FngCheck *check);
+static bool is_interesting(FngCheck *check, Page page, uint32 slot, uint8 level);
 static void walk_nodes(FngCheck *check, NodeCallback callback);
 static void check_own(FngCheck *check, BlockNumber block, uint32 slot,
 					  uint8 level, char *bytes);
@@ -70,7 +72,8 @@ static void claim_vector(FngCheck *check, BlockNumber from, int slot,
 static void check_aux(FngCheck *check, BlockNumber block, uint32 slot,
 					  float aux, const float *value);
 static void check_down(FngCheck *check, BlockNumber block, uint32 slot,
-					   uint8 level, uint32 down);
+					   uint8 level, const FngNodeData *node);
+static bool leads_to(FngCheck *check, const FngNodeData *node, uint32 target, uint8 level);
 static void check_targets(FngCheck *check, BlockNumber block, uint32 slot,
 						  uint8 level, const char *bytes);
 static void check_codes(FngCheck *check, BlockNumber block, uint32 slot,
@@ -114,6 +117,7 @@ fng_check_levels(FngCheck *check)
 			block = FngPageGetOpaque(page.data)->next;
 		}
 	}
+	claim_dead_list(check);
 	if (BlockNumberIsValid(meta->centre))
 		claim_vector(check, FNG_META_BLOCK, FNG_CHECK_NO_SLOT, meta->centre, FNG_NO_ID,
 					 check->map.layout.code.rotdim * sizeof(float));
@@ -122,16 +126,30 @@ fng_check_levels(FngCheck *check)
 		fng_check_corrupted(check, FNG_META_BLOCK, FNG_CHECK_NO_SLOT,
 							"there are " UINT64_FORMAT " nodes on no level",
 							check->nused[0]);
-	if (meta->nlevels == 1 && check->nused[0] > 0 && !fng_map_has(&check->map, meta->entry, 0))
+	if (meta->nlevels > 0 && check->nused[0] > 0 && !fng_map_has(&check->map, meta->entry, 0))
 		fng_check_corrupted(check, FNG_META_BLOCK, FNG_CHECK_NO_SLOT,
 							"entry %u is no node", meta->entry);
-	if (meta->nlevels > 1 && check->nused[0] > 0 && check->nused[meta->nlevels - 1] == 0)
-		fng_check_corrupted(check, FNG_META_BLOCK, FNG_CHECK_NO_SLOT,
-							"the top level has no nodes");
 	if (meta->nlevels > 1 && check->nused[meta->nlevels - 1] != meta->top_nodes)
 		fng_check_corrupted(check, FNG_META_BLOCK, FNG_CHECK_NO_SLOT,
 							"the top level has " UINT64_FORMAT " nodes instead of %u",
 							check->nused[meta->nlevels - 1], meta->top_nodes);
+}
+
+/* The pages of the list of dead nodes, which no other chain has. */
+static void
+claim_dead_list(FngCheck *check)
+{
+	BlockNumber from = FNG_META_BLOCK;
+	BlockNumber block = check->meta.dead_head;
+	PGAlignedBlock page;
+
+	while (BlockNumberIsValid(block))
+	{
+		fng_check_claim(check, from, FNG_CHECK_NO_SLOT, block, FNG_PAGE_DEAD);
+		fng_inspect_page(check->index, block, check->strategy, page.data);
+		from = block;
+		block = FngPageGetOpaque(page.data)->next;
+	}
 }
 
 /*
@@ -147,7 +165,20 @@ fng_check_nodes(FngCheck *check)
 	walk_nodes(check, check_edges);
 }
 
-/* Call back for every node, with a copy of its slot. */
+/*
+ * Is the slot in use, or is it free and has a chain for the next vector?
+ */
+static bool
+is_interesting(FngCheck *check, Page page, uint32 slot, uint8 level)
+{
+	const FngLayout *layout = &check->map.layout;
+	const FngNodeData *node = FngSlotNode(FngPageSlot(layout, page, slot));
+
+	return fng_node_usable(layout, page, slot, level) ||
+		(node->flags == 0 && node->vector != 0 && !layout->vector_inline);
+}
+
+/* Call back for every node and free slot with something in it, given a copy. */
 static void
 walk_nodes(FngCheck *check, NodeCallback callback)
 {
@@ -166,8 +197,7 @@ walk_nodes(FngCheck *check, NodeCallback callback)
 		{
 			uint64		id = (uint64) block * layout->slots_per_page + i;
 
-			if (id < check->map.nids && (check->map.nodes[id] & FNG_MAP_USED) &&
-				fng_node_usable(layout, page.data, i, level))
+			if (id < check->map.nids && is_interesting(check, page.data, i, level))
 				callback(check, block, i, level, FngPageSlot(layout, page.data, i));
 		}
 	}
@@ -224,6 +254,8 @@ check_own(FngCheck *check, BlockNumber block, uint32 slot, uint8 level, char *by
 		fng_check_corrupted(check, block, FNG_CHECK_NO_SLOT,
 							"page is not in the chain of its level %u", level);
 	claim_own_vector(check, block, slot, node->vector);
+	if (node->flags == 0)
+		return;
 	value = own_vector(check, bytes);
 	for (uint32 i = 0; i < check->map.layout.dim; i++)
 	{
@@ -243,12 +275,15 @@ check_edges(FngCheck *check, BlockNumber block, uint32 slot, uint8 level, char *
 {
 	FngNode		node = FngSlotNode(bytes);
 
+	/* an unlinked node may lead to slots that are free, or others' by now */
+	if (node->flags != FNG_NODE_LIVE && node->flags != FNG_NODE_DEAD)
+		return;
 	fng_coded_vector(&check->map.layout, own_vector(check, bytes), node->aux, check->coded);
 	fng_code_point(check->cached, check->coded, check->origin);
 	check_targets(check, block, slot, level, bytes);
 	check_codes(check, block, slot, bytes);
 	if (level > 0)
-		check_down(check, block, slot, level, node->link);
+		check_down(check, block, slot, level, node);
 }
 
 /* Check the chain of a node's vector, unless vectors are in the slots. */
@@ -331,13 +366,26 @@ check_aux(FngCheck *check, BlockNumber block, uint32 slot, float aux,
 						"norm or added coordinate is %g instead of %g", aux, expected);
 }
 
+/*
+ * May a node lead to this one?  When VACUUM has broken off a dead node may
+ * lead to an unlinked one, a live node never does.
+ */
+static bool
+leads_to(FngCheck *check, const FngNodeData *node, uint32 target, uint8 level)
+{
+	return fng_map_has(&check->map, target, level) ||
+		(node->flags == FNG_NODE_DEAD && fng_map_has_unlinked(&check->map, target, level));
+}
+
 /* The way down leads to the same vector. */
 static void
-check_down(FngCheck *check, BlockNumber block, uint32 slot, uint8 level, uint32 down)
+check_down(FngCheck *check, BlockNumber block, uint32 slot, uint8 level,
+		   const FngNodeData *node)
 {
+	uint32		down = node->link;
 	const float *point;
 
-	if (!fng_map_has(&check->map, down, level - 1))
+	if (!leads_to(check, node, down, level - 1))
 		fng_check_corrupted(check, block, slot, "way down leads to %u, which is no node of level %u",
 							down, level - 1);
 	point = get_point(check, down);
@@ -361,7 +409,7 @@ check_targets(FngCheck *check, BlockNumber block, uint32 slot, uint8 level,
 			fng_check_corrupted(check, block, slot, "two edges lead to node %u", ids[i]);
 		if (ids[i] == FngMakeId(&check->map.layout, block, slot))
 			fng_check_corrupted(check, block, slot, "an edge leads back to its node");
-		if (!fng_map_has(&check->map, ids[i], level))
+		if (!leads_to(check, (const FngNodeData *) bytes, ids[i], level))
 			fng_check_corrupted(check, block, slot,
 								"an edge leads to %u, which is no node of level %u",
 								ids[i], level);
@@ -418,6 +466,7 @@ check_code(FngCheck *check, BlockNumber block, uint32 slot, uint32 target,
 	double		expected;
 	double		reach;
 
+	add = fng_add_with_anchor((float) add, false);
 	sum_edge(&layout->code, check->origin, o, row, &sums);
 
 	/* beyond the squares of float32 there is nothing to compare */

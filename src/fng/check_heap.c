@@ -22,6 +22,7 @@
 #include "check.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
+#include "tids.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -45,6 +46,7 @@ static Size fill_element(FngCheck *check, const ItemPointerData *tid,
 						 RowKind kind, const float *value);
 static void check_special_chain(FngCheck *check, BlockNumber head,
 								FngPageKind page_kind, RowKind kind);
+static void check_free_tids(FngCheck *check, FngPageKind kind);
 static void check_row(Relation index, ItemPointer tid, Datum *values,
 					  bool *isnull, bool alive, void *state);
 static bool tid_visible(FngCheck *check, const ItemPointerData *tid);
@@ -136,7 +138,7 @@ fng_check_node_tids(FngCheck *check, uint32 id, const FngNodeData *node,
 			fng_check_corrupted(check, block, FNG_CHECK_NO_SLOT,
 								"heap TIDs of node %u are owned by %u",
 								id, FngPageGetOpaque(page.data)->owner);
-		if (tids->ntids > 0 && (node->flags & FNG_NODE_DEAD))
+		if (!(node->flags & FNG_NODE_LIVE))
 			fng_check_corrupted(check, block, FNG_CHECK_NO_SLOT,
 								"dead node %u has heap TIDs", id);
 		if (tids->ntids > 0)
@@ -158,12 +160,39 @@ fng_check_special_tids(FngCheck *check)
 {
 	check_special_chain(check, check->meta.null_head, FNG_PAGE_NULLS, ROW_NULL);
 	check_special_chain(check, check->meta.nan_head, FNG_PAGE_NANS, ROW_NAN);
+	for (FngPageKind kind = FNG_PAGE_TIDS; FngIsTidKind(kind); kind++)
+		check_free_tids(check, kind);
 
 	for (BlockNumber block = 0; block < check->map.nblocks; block++)
 	{
-		if ((check->pages[block] & (FNG_CHECK_TIDS | FNG_CHECK_CLAIMED)) == FNG_CHECK_TIDS)
+		if (check->pages[block] & FNG_CHECK_CLAIMED)
+			continue;
+		if (check->pages[block] & FNG_CHECK_TIDS)
 			fng_check_corrupted(check, block, FNG_CHECK_NO_SLOT,
 								"heap TIDs are in no chain");
+		if (FngIsTidKind(check->pages[block] & FNG_CHECK_KIND))
+			fng_check_corrupted(check, block, FNG_CHECK_NO_SLOT,
+								"page of heap TIDs is in no chain and in no list of free pages");
+	}
+}
+
+/* A list of pages that VACUUM took out of their chains: all are empty. */
+static void
+check_free_tids(FngCheck *check, FngPageKind kind)
+{
+	BlockNumber from = FNG_META_BLOCK;
+	BlockNumber block = check->meta.free_tids[FngTidKindIndex(kind)];
+	PGAlignedBlock page;
+
+	while (BlockNumberIsValid(block))
+	{
+		fng_check_claim(check, from, FNG_CHECK_NO_SLOT, block, kind);
+		fng_inspect_page(check->index, block, check->strategy, page.data);
+		if (!fng_is_free_tid_page(page.data) || FngPageGetFreeTids(page.data)->stamp == 0)
+			fng_check_corrupted(check, block, FNG_CHECK_NO_SLOT,
+								"page in a list of free pages is in use");
+		from = block;
+		block = FngPageGetFreeTids(page.data)->next_free;
 	}
 }
 

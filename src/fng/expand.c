@@ -32,7 +32,8 @@ static uint32 take_next(FngSearch *search);
 static void visit(FngSearch *search, uint32 id);
 static void visit_mates(FngSearch *search, Buffer buffer);
 static void visit_slot(FngSearch *search, uint32 id, const char *slot, const float *value);
-static bool is_wanted(const FngSearch *search, const FngFound *found);
+static bool is_wanted(const FngSearch *search, const FngFound *found,
+					  const FngNodeData *node);
 static Buffer read_node_page(FngSearch *search, BlockNumber block);
 static bool lock_node(FngSearch *search, uint32 id, Buffer *buffer, char **slot,
 					  const float **value);
@@ -46,7 +47,7 @@ static uint32 subtract_margin(FngSearch *search, float margin, uint32 n,
 static float estimate_margin(const FngSearch *search, const FngNodeData *node,
 							 double base);
 static void remember_visit(FngSearch *search, const FngFound *found,
-						   const FngNodeData *node, const float *value);
+						   const char *slot, const float *value);
 static void add_found(FngSearch *search, const FngFound *found);
 
 /*
@@ -200,21 +201,21 @@ visit_slot(FngSearch *search, uint32 id, const char *slot, const float *value)
 	if (node->npending > 0)
 		score_pending(search, slot, (float) found.score);
 	if (search->collecting)
-		remember_visit(search, &found, node, value);
-	if (is_wanted(search, &found))
+		remember_visit(search, &found, slot, value);
+	if (is_wanted(search, &found, node))
 		add_found(search, &found);
 }
 
 /*
- * Dead nodes lead on, but a scan wants rows.  Upper levels have no rows; and a
- * node that is to be linked takes the dead for neighbours, too: they navigate,
- * and where most nodes are dead the search must not walk the whole graph.
+ * Dead nodes lead on, but a scan wants rows, and a node that is to be linked
+ * wants neighbours that stay.  Upper levels have no rows.
  */
 static bool
-is_wanted(const FngSearch *search, const FngFound *found)
+is_wanted(const FngSearch *search, const FngFound *found, const FngNodeData *node)
 {
-	return search->level > 0 || search->collecting ||
-		ItemPointerIsValid(&found->tid) || BlockNumberIsValid(found->tid_chain);
+	if (search->level > 0 || search->collecting)
+		return (node->flags & FNG_NODE_LIVE) != 0 || !search->collecting;
+	return ItemPointerIsValid(&found->tid) || BlockNumberIsValid(found->tid_chain);
 }
 
 /*
@@ -392,10 +393,12 @@ estimate_margin(const FngSearch *search, const FngNodeData *node, double base)
 
 /* Keep the node and a copy of its vector for the caller of collect. */
 static void
-remember_visit(FngSearch *search, const FngFound *found, const FngNodeData *node,
+remember_visit(FngSearch *search, const FngFound *found, const char *slot,
 			   const float *value)
 {
 	const FngLayout *layout = &search->index->layout;
+	const FngNodeData *node = (const FngNodeData *) slot;
+	Page		page = (Page) (slot - (FngPageSlot(layout, slot, FngIdSlot(layout, found->id)) - slot));
 	FngVisit   *at;
 	float	   *copy;
 
@@ -411,6 +414,7 @@ remember_visit(FngSearch *search, const FngFound *found, const FngNodeData *node
 	at->flags = node->flags;
 	at->tid_chain = found->tid_chain;
 	at->aux = node->aux;
+	at->lsn = PageGetLSN(page);
 	at->score = found->score;
 	at->value = copy;
 }

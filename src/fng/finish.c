@@ -37,7 +37,6 @@ typedef struct FindList
 static void find_all(FngBuild *build, FngInserter *inserter, FindList *list);
 static void find_node(FngBuild *build, FngInserter *inserter, uint32 id, FindList *missed);
 static void append(FngInserter *inserter, FindList *list, const uint32 *ids, uint32 n);
-static bool find_or_link(FngInserter *inserter, uint32 id, float *value, float aux);
 
 /*
  * Each member looks for the nodes that it claims, and then for those that it
@@ -107,7 +106,7 @@ find_node(FngBuild *build, FngInserter *inserter, uint32 id, FindList *missed)
 	if (!fng_read_base_node(build->index, layout, id, &node, value))
 		elog(ERROR, "node %u vanished during the build of index \"%s\"",
 			 id, RelationGetRelationName(build->index));
-	if (!find_or_link(inserter, id, value, node.aux))
+	if (!fng_find_or_link(inserter, id, value, node.aux))
 		append(inserter, missed, &id, 1);
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(inserter->row_context);
@@ -132,11 +131,11 @@ append(FngInserter *inserter, FindList *list, const uint32 *ids, uint32 n)
 }
 
 /*
- * Search for a node by its vector.  Returns false if it was not visited; then
- * it has got another edge.
+ * Search for a node of the base by its vector.  Returns false if it was not
+ * visited; then the nearest live node that was has got an edge to it.
  */
-static bool
-find_or_link(FngInserter *inserter, uint32 id, float *value, float aux)
+bool
+fng_find_or_link(FngInserter *inserter, uint32 id, const float *value, float aux)
 {
 	FngVisit   *visits;
 	FngVisit   *nearest = NULL;
@@ -149,7 +148,8 @@ find_or_link(FngInserter *inserter, uint32 id, float *value, float aux)
 	nvisits = fng_search_collect(inserter->search, value, aux, 0, FIND_LIST_SIZE, &visits);
 	for (uint32 i = 0; i < nvisits; i++)
 	{
-		if (nearest == NULL || visits[i].score < nearest->score)
+		if (visits[i].id != id && (visits[i].flags & FNG_NODE_LIVE) &&
+			(nearest == NULL || visits[i].score < nearest->score))
 			nearest = &visits[i];
 	}
 	if (nearest == NULL)

@@ -255,14 +255,15 @@ typedef struct FngFreeTidsData
 #define FNG_FREE_TIDS_MAGIC	0x464e4446U /* "FNDF" */
 
 /*
- * Pages of the list of dead nodes (FNG_PAGE_DEAD).  A hint: whoever reads an
- * id asks the node whether it is dead.  Pages stay in the chain when they are
- * not needed.
+ * Pages of the list of dead and unlinked nodes (FNG_PAGE_DEAD).  A hint:
+ * whoever reads an id asks the node what it is.  Pages stay in the chain when
+ * they are not needed.
  */
 typedef struct FngDeadPageData
 {
 	uint32		nids;
-	uint32		unused;
+	uint32		unlinking;		/* first page: 1 while VACUUM calls nodes of
+								 * the list unlinked, else 0 */
 	uint32		ids[FLEXIBLE_ARRAY_MEMBER];
 } FngDeadPageData;
 
@@ -296,6 +297,12 @@ typedef FngVectorPageData *FngVectorPage;
  */
 #define FNG_MAX_EQUAL_NODES	4
 
+/* What the free space map says of a page with a free slot of the base. */
+#define FNG_ROOM			((Size) (BLCKSZ / 2))
+
+/* A factor must be less than so many units of its slot (float16 ends at 65504). */
+#define FNG_MUL_LIMIT		60000.0f
+
 /* A top level of at most so many nodes is scanned flat. */
 #define FNG_TOP_NODES		1024
 #define FNG_MAX_LEVEL_RATIO	4096
@@ -306,8 +313,15 @@ typedef FngVectorPageData *FngVectorPage;
  */
 #define FNG_EPOCH_RELOAD	(1 << 16)
 
+/* Free slots of the top level that a backend remembers. */
+#define FNG_KNOWN_FREE		8
+
 /* Of the inserts into an index that was built without rows. */
 #define FNG_DEFAULT_LEVEL_RATIO	64
+
+/* The largest values of the options. */
+#define FNG_MAX_BUILD_RES_CNT	1000
+#define FNG_MAX_SEARCH_RES_CNT	1000000
 
 /* search_res_cnt of an index that was built without rows to calibrate on. */
 #define FNG_UNCALIBRATED_LIST_SIZE	64
@@ -377,7 +391,10 @@ typedef struct FngIndex
 
 	/* the top level if meta.nlevels > 1 */
 	uint32		ntop;
+	uint32	   *top_ids;
 	uint32	   *top_down;		/* ids one level below */
+	uint32		ntop_free;
+	uint32		top_free[FNG_KNOWN_FREE];	/* slots free when we looked */
 	CodeParams	top_code;
 	uint8	   *top_blocks;
 	float	   *top_add;
@@ -424,6 +441,32 @@ fng_slot_usable(const void *slot, uint8 level)
 		(node->flags & FNG_NODE_IN_USE) != 0;
 }
 
+/*
+ * An edge that must stay.  Each node that is inserted has one leading to it,
+ * from a node that was there before; so whatever other edges nodes give up,
+ * there is a way to it.  The lowest bit of "add" tells: it is worth nothing to
+ * an estimate.
+ */
+static inline float
+fng_add_with_anchor(float add, bool anchor)
+{
+	uint32		bits;
+
+	memcpy(&bits, &add, sizeof(bits));
+	bits = (bits & ~1U) | (anchor ? 1 : 0);
+	memcpy(&add, &bits, sizeof(bits));
+	return add;
+}
+
+static inline bool
+fng_edge_is_anchor(float add)
+{
+	uint32		bits;
+
+	memcpy(&bits, &add, sizeof(bits));
+	return (bits & 1) != 0;
+}
+
 /* The block of lane i within the code area, and its number of lanes. */
 static inline uint32
 fng_block_lanes(const FngLayout *layout, uint32 first)
@@ -459,13 +502,21 @@ extern void fng_report_bad_page(Relation index, BlockNumber block,
 extern void fng_page_init(Page page, FngPageKind kind, uint8 level);
 extern void fng_check_page(Relation index, Buffer buffer, FngPageKind kind);
 extern FngPageKind fng_page_kind(Relation index, Buffer buffer);
+extern bool fng_has_block(Relation index, BlockNumber block);
+extern void fng_check_block(Relation index, BlockNumber block);
+extern Buffer fng_read_block(Relation index, BlockNumber block,
+							 BufferAccessStrategy strategy);
+extern Buffer fng_read_chained(Relation index, BlockNumber block, FngPageKind kind,
+							   BufferAccessStrategy strategy);
+extern void fng_count_step(Relation index, BlockNumber block, BlockNumber *nsteps);
 extern Buffer fng_extend(Relation index, ForkNumber fork);
 extern void fng_read_vector_chain(Relation index, BlockNumber block, void *out,
 								  Size nbytes, BufferAccessStrategy strategy);
 extern bool fng_read_base_node(Relation index, const FngLayout *layout, uint32 id,
 							   FngNodeData *node, float *value);
 extern BlockNumber fng_write_vector_chain(Relation index, uint32 owner,
-										  const void *bytes, Size nbytes, bool building);
+										  const void *bytes, Size nbytes,
+										  BlockNumber reuse, bool building);
 
 /* A change of up to 4 pages: WAL-logged, or plain while building. */
 typedef struct FngChange
@@ -524,6 +575,7 @@ typedef struct FngEdge
 	float		add;
 	float		mul;
 	const uint8 *row;			/* code */
+	bool		anchor;			/* see fng_edge_is_anchor */
 } FngEdge;
 
 extern float fng_encode_factors(const float *mul, uint32 n, uint16 *out);
@@ -533,6 +585,13 @@ extern void fng_slot_set_edges(const FngLayout *layout, char *slot,
 extern bool fng_slot_add_pending(const FngLayout *layout, char *slot, const FngEdge *edge);
 extern uint32 fng_slot_edge_ids(const FngLayout *layout, const char *slot, uint32 *ids);
 extern bool fng_slot_has_edge(const FngLayout *layout, const char *slot, uint32 id);
+extern void fng_slot_anchors(const FngLayout *layout, const char *slot, bool *anchors);
+extern bool fng_slot_set_anchor(const FngLayout *layout, char *slot, uint32 id);
+extern uint32 fng_slot_get_edges(const FngLayout *layout, const char *slot,
+								 FngEdge *edges, uint8 *rows);
+extern void fng_slot_change_edges(const FngLayout *layout, char *slot,
+								  const FngEdge *edges, const bool *keep,
+								  const FngEdge *added);
 
 /* search.c; the rest of its interface is in search.h */
 typedef struct FngSearch FngSearch;

@@ -24,7 +24,6 @@ int			descartes_debug_level_ratio = FNG_MAX_LEVEL_RATIO;
 bool		descartes_debug_build_in_file = false;
 double		descartes_search_explore_factor = 0.0;
 
-#define FNG_MAX_SEARCH_RES_CNT		1000000
 #define FNG_MAX_EXPLORE_FACTOR		1000.0
 
 /*

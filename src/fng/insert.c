@@ -16,31 +16,33 @@
  */
 #include "postgres.h"
 
-#include "common/pg_prng.h"
 #include "insert.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
+/* The list of the search that must come to a new node */
+#define FIND_LIST_SIZE	32
+
+/* What a row usually takes; kept from one to the next */
+#define ROW_SCRATCH		(1024 * 1024)
+
+/* The inserter of the last statement, for the next */
+static FngInserter *spare = NULL;
+static bool spare_borrowed = false;
+
+static FngInserter *borrow_inserter(Relation index, MemoryContext context);
+static void return_inserter(void *arg);
 static void insert_node(FngInserter *inserter, const float *value, ItemPointer tid);
 static bool insert_first(FngInserter *inserter, FngPoint *point, ItemPointer tid);
 static bool append_to_equal(FngInserter *inserter, const float *value, ItemPointer tid,
 							const FngVisit *visits, uint32 nvisits);
-static uint32 insert_at_level(FngInserter *inserter, uint8 level, FngPoint *point,
-							  ItemPointer tid, uint32 down, const FngVisit *visits,
-							  uint32 nvisits);
-static void promote(FngInserter *inserter, FngPoint *point);
+static void make_findable(FngInserter *inserter, FngPoint *point);
 static uint32 place_base(FngInserter *inserter, char *image, const float *value,
 						 Buffer meta_buffer);
-static uint32 place_upper(FngInserter *inserter, uint8 level, char *image, const float *value);
-static Buffer find_base_slot(FngInserter *inserter, uint32 *slot, bool *is_new);
-static bool try_base_page(FngInserter *inserter, BlockNumber block, Buffer *buffer,
-						  uint32 *slot);
-static bool find_free_slot(const FngLayout *layout, Page page, uint32 *slot);
-static uint32 new_id(FngInserter *inserter, Buffer buffer, uint32 slot);
-static char *make_image(FngInserter *inserter, uint8 level, FngPoint *point,
-						ItemPointer tid, uint32 link, FngPoint **chosen,
-						uint32 nchosen);
+static void link_from_dead(FngInserter *inserter, uint8 level, FngPoint *point,
+						   const FngVisit *visits, uint32 nvisits);
+static void init_candidate(FngInserter *inserter, FngPoint *point, const FngVisit *visit);
 
 /*
  * aminsert.  The inserter is kept for the statement.
@@ -58,11 +60,53 @@ fng_insert(Relation index, Datum *values, bool *isnull, ItemPointer tid,
 	}
 	if (inserter == NULL)
 	{
-		inserter = fng_inserter_create(index, fng_opclass(index), false, info->ii_Context);
+		inserter = borrow_inserter(index, info->ii_Context);
 		info->ii_AmCache = inserter;
 	}
 	fng_insert_value(inserter, values[0], tid);
 	return false;
+}
+
+/*
+ * An inserter for a statement: the one that the last statement left, if it
+ * was for this index.  What it has in memory took as long to get as a tenth
+ * of an insert.
+ */
+static FngInserter *
+borrow_inserter(Relation index, MemoryContext context)
+{
+	MemoryContextCallback *callback;
+
+	if (spare_borrowed)
+		return fng_inserter_create(index, fng_opclass(index), false, context);
+	if (spare != NULL && (spare->busy || spare->relid != RelationGetRelid(index)))
+	{
+		MemoryContextDelete(spare->context);
+		spare = NULL;
+	}
+	if (spare == NULL)
+		spare = fng_inserter_create(index, fng_opclass(index), false, CacheMemoryContext);
+	spare->relation = index;
+	spare->opclass = fng_opclass(index);
+	if (spare->search != NULL)
+		fng_search_set_relation(spare->search, index);
+
+	callback = MemoryContextAlloc(context, sizeof(MemoryContextCallback));
+	callback->func = return_inserter;
+	callback->arg = NULL;
+	MemoryContextRegisterResetCallback(context, callback);
+	spare_borrowed = true;
+	return spare;
+}
+
+/*
+ * The statement has ended, well or by an error; in the latter case "busy" may
+ * tell that nothing of the inserter can be relied on.
+ */
+static void
+return_inserter(void *arg)
+{
+	spare_borrowed = false;
 }
 
 FngInserter *
@@ -76,8 +120,9 @@ fng_inserter_create(Relation index, const FngOpclass *opclass, bool building,
 	inserter->building = building;
 	inserter->opclass = opclass;
 	inserter->context = context;
-	inserter->row_context = AllocSetContextCreate(context, "fng insert row",
-												  ALLOCSET_DEFAULT_SIZES);
+	inserter->relid = RelationGetRelid(index);
+	inserter->row_context = compat_create_scratch_context(context, "fng insert row",
+														  ROW_SCRATCH);
 	graph_params_init(&inserter->graph);
 	return inserter;
 }
@@ -95,6 +140,7 @@ fng_insert_value(FngInserter *inserter, Datum value, ItemPointer tid)
 
 	MemoryContextReset(inserter->row_context);
 	old = MemoryContextSwitchTo(inserter->row_context);
+	inserter->busy = true;
 	inserter->index = fng_index_open(inserter->relation, inserter->row_context);
 	floats = fng_value(inserter->opclass, value, &dim);
 	fng_check_value_dim(&inserter->index->meta, dim);
@@ -102,6 +148,7 @@ fng_insert_value(FngInserter *inserter, Datum value, ItemPointer tid)
 		fng_append_special_tid(inserter->relation, FNG_CHAIN_NANS, tid, inserter->building);
 	else
 		insert_node(inserter, floats, tid);
+	inserter->busy = false;
 	MemoryContextSwitchTo(old);
 }
 
@@ -168,8 +215,9 @@ insert_node(FngInserter *inserter, const float *value, ItemPointer tid)
 								 inserter->index->meta.build_res_cnt, &visits);
 	if (append_to_equal(inserter, value, tid, visits, nvisits))
 		return;
-	point.id = insert_at_level(inserter, 0, &point, tid, InvalidBlockNumber, visits, nvisits);
-	promote(inserter, &point);
+	point.id = fng_insert_at_level(inserter, 0, &point, tid, InvalidBlockNumber, visits, nvisits);
+	make_findable(inserter, &point);
+	fng_promote(inserter, &point);
 }
 
 /*
@@ -189,7 +237,7 @@ insert_first(FngInserter *inserter, FngPoint *point, ItemPointer tid)
 		return false;
 	}
 	(void) place_base(inserter,
-					  make_image(inserter, 0, point, tid, InvalidBlockNumber, NULL, 0),
+					  fng_make_image(inserter, 0, point, tid, InvalidBlockNumber, NULL, 0),
 					  point->value, buffer);
 	UnlockReleaseBuffer(buffer);
 	return true;
@@ -231,75 +279,90 @@ append_to_equal(FngInserter *inserter, const float *value, ItemPointer tid,
 }
 
 /*
- * Link a node into one level: choose its edges among the nodes visited, write
- * it, and write the back-links.  Returns its id.
+ * Link a node into one level: choose its edges among the live nodes visited,
+ * write it, and write the back-links.  Returns its id.
  */
-static uint32
-insert_at_level(FngInserter *inserter, uint8 level, FngPoint *point,
-				ItemPointer tid, uint32 down, const FngVisit *visits,
-				uint32 nvisits)
+uint32
+fng_insert_at_level(FngInserter *inserter, uint8 level, FngPoint *point,
+					ItemPointer tid, uint32 down, const FngVisit *visits,
+					uint32 nvisits)
 {
 	FngPoint   *candidates = palloc(Max(1, nvisits) * sizeof(FngPoint));
 	FngPoint  **chosen = palloc(inserter->index->layout.max_degree * sizeof(FngPoint *));
+	uint32		ncandidates = 0;
 	uint32		nchosen;
-	uint32		accepted = 0;
 	char	   *image;
 
 	for (uint32 i = 0; i < nvisits; i++)
-		fng_point_init(inserter, &candidates[i], visits[i].id, visits[i].value, visits[i].aux);
-	nchosen = fng_choose_edges(inserter, point, candidates, nvisits, chosen);
+	{
+		if (visits[i].flags & FNG_NODE_LIVE)
+			init_candidate(inserter, &candidates[ncandidates++], &visits[i]);
+	}
+	nchosen = fng_choose_edges(inserter, point, candidates, ncandidates, chosen);
 
-	image = make_image(inserter, level, point, tid, down, chosen, nchosen);
+	image = fng_make_image(inserter, level, point, tid, down, chosen, nchosen);
 	point->id = level == 0 ? place_base(inserter, image, point->value, InvalidBuffer) :
-		place_upper(inserter, level, image, point->value);
+		fng_place_upper(inserter, level, image, point->value, FNG_NO_ID);
 
-	for (uint32 i = 0; i < nchosen; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		if (fng_link_back(inserter, level, chosen[i], point, false))
-			accepted++;
-	}
-	/* somebody must lead to the new node */
-	for (uint32 i = 0; i < nchosen && accepted == 0; i++)
-	{
-		if (fng_link_back(inserter, level, chosen[i], point, true))
-			accepted++;
-	}
+	if (nchosen > 0)
+		fng_link_new(inserter, level, point, chosen, nchosen);
+	else
+		link_from_dead(inserter, level, point, visits, nvisits);
 	return point->id;
 }
 
+static void
+init_candidate(FngInserter *inserter, FngPoint *point, const FngVisit *visit)
+{
+	fng_point_init(inserter, point, visit->id, visit->value, visit->aux);
+	point->lsn = visit->lsn;
+}
+
 /*
- * One node of level_ratio goes a level up, and so on.  The top level is
- * scanned flat, so there it needs no edges, and it must not grow too long.
+ * No live node was visited.  Dead ones lead on until VACUUM takes the edges to
+ * them away, and it sees to it that others take their place.
  */
 static void
-promote(FngInserter *inserter, FngPoint *point)
+link_from_dead(FngInserter *inserter, uint8 level, FngPoint *point,
+			   const FngVisit *visits, uint32 nvisits)
 {
-	uint32		down = point->id;
-	uint8		level = 1;
-
-	while (level < FNG_MAX_LEVELS &&
-		   pg_prng_uint64_range(&pg_global_prng_state, 1, inserter->index->meta.level_ratio) == 1)
+	for (uint32 i = 0; i < nvisits; i++)
 	{
-		const FngMetaPageData *meta = &inserter->index->meta;
-		bool		is_top = level + 1u >= meta->nlevels;
-		FngPoint	upper = *point;
-		FngVisit   *visits;
-		uint32		nvisits;
+		FngPoint	from;
 
-		if (is_top && level + 1u == meta->nlevels && meta->top_nodes >= FNG_TOP_NODES)
+		init_candidate(inserter, &from, &visits[i]);
+		if (fng_link_back(inserter, level, &from, point, true))
 			return;
-		if (is_top)
-		{
-			place_upper(inserter, level,
-						make_image(inserter, level, &upper, NULL, down, NULL, 0), upper.value);
-			return;
-		}
-		nvisits = fng_search_collect(inserter->search, upper.value, upper.aux, level,
-									 meta->build_res_cnt, &visits);
-		down = insert_at_level(inserter, level, &upper, NULL, down, visits, nvisits);
-		level++;
 	}
+}
+
+/*
+ * A search for the new node's own vector must come to it.  If it does not,
+ * the nearest that it came to gets an anchor.
+ */
+static void
+make_findable(FngInserter *inserter, FngPoint *point)
+{
+	FngVisit   *visits;
+	uint32		nvisits;
+	FngVisit   *nearest = NULL;
+	FngPoint	from;
+
+	if (fng_search_reaches(inserter->search, point->value, point->aux, point->id,
+						   FIND_LIST_SIZE))
+		return;
+	nvisits = fng_search_collect(inserter->search, point->value, point->aux, 0,
+								 FIND_LIST_SIZE, &visits);
+	for (uint32 i = 0; i < nvisits; i++)
+	{
+		if ((visits[i].flags & FNG_NODE_LIVE) && visits[i].id != point->id &&
+			(nearest == NULL || visits[i].score < nearest->score))
+			nearest = &visits[i];
+	}
+	if (nearest == NULL)
+		return;
+	init_candidate(inserter, &from, nearest);
+	(void) fng_link_back(inserter, 0, &from, point, true);
 }
 
 /*
@@ -319,17 +382,14 @@ place_base(FngInserter *inserter, char *image, const float *value,
 	bool		is_new;
 	uint32		id;
 
-	buffer = find_base_slot(inserter, &slot, &is_new);
-	id = new_id(inserter, buffer, slot);
-	if (!layout->vector_inline)
-		FngSlotNode(image)->vector = fng_write_vector_chain(inserter->relation, id, value,
-															layout->vector_bytes,
-															inserter->building);
+	buffer = fng_find_base_slot(inserter, &slot, &is_new);
+	id = fng_new_id(inserter, buffer, slot);
+	fng_write_chain(inserter, id, buffer, is_new ? FNG_NO_ID : slot, image, value);
 	fng_change_begin(&change, inserter->relation, inserter->building);
 	page = fng_change_page(&change, buffer, is_new);
 	if (is_new)
-		fng_page_init(page, FNG_PAGE_NODE, 0);
-	memcpy(FngPageSlot(layout, page, slot), image, layout->slot_size);
+		fng_init_node_page(page, 0);
+	fng_use_slot(layout, page, slot, image);
 	if (BufferIsValid(meta_buffer))
 	{
 		FngMetaPage meta = FngPageGetMeta(fng_change_page(&change, meta_buffer, false));
@@ -345,152 +405,12 @@ place_base(FngInserter *inserter, char *image, const float *value,
 }
 
 /*
- * Write an upper-level node, and what the meta page says of its level, in one
- * record.  Locks the meta page, then the level's newest page.
- */
-static uint32
-place_upper(FngInserter *inserter, uint8 level, char *image, const float *value)
-{
-	const FngLayout *layout = &inserter->index->layout;
-	Buffer		meta_buffer = ReadBuffer(inserter->relation, FNG_META_BLOCK);
-	Buffer		buffer = InvalidBuffer;
-	FngMetaPage meta;
-	FngChange	change;
-	BlockNumber head;
-	Page		page;
-	uint32		slot = 0;
-	uint32		id;
-	bool		is_new = false;
-
-	LockBuffer(meta_buffer, BUFFER_LOCK_EXCLUSIVE);
-	fng_check_page(inserter->relation, meta_buffer, FNG_PAGE_META);
-	head = FngPageGetMeta(BufferGetPage(meta_buffer))->level_head[level];
-	if (BlockNumberIsValid(head))
-	{
-		buffer = ReadBuffer(inserter->relation, head);
-		LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
-		fng_check_page(inserter->relation, buffer, FNG_PAGE_NODE);
-		if (!find_free_slot(layout, BufferGetPage(buffer), &slot))
-		{
-			UnlockReleaseBuffer(buffer);
-			buffer = InvalidBuffer;
-		}
-	}
-	if (!BufferIsValid(buffer))
-	{
-		buffer = fng_extend(inserter->relation, MAIN_FORKNUM);
-		slot = 0;
-		is_new = true;
-	}
-	id = new_id(inserter, buffer, slot);
-	if (!layout->vector_inline)
-		FngSlotNode(image)->vector = fng_write_vector_chain(inserter->relation, id, value,
-															layout->vector_bytes,
-															inserter->building);
-
-	fng_change_begin(&change, inserter->relation, inserter->building);
-	page = fng_change_page(&change, buffer, is_new);
-	meta = FngPageGetMeta(fng_change_page(&change, meta_buffer, false));
-	if (is_new)
-	{
-		fng_page_init(page, FNG_PAGE_NODE, level);
-		FngPageGetOpaque(page)->next = head;
-		meta->level_head[level] = BufferGetBlockNumber(buffer);
-	}
-	memcpy(FngPageSlot(layout, page, slot), image, layout->slot_size);
-	if (level + 1u > meta->nlevels)
-	{
-		meta->nlevels = level + 1;
-		meta->top_nodes = 0;
-	}
-	if (level + 1u == meta->nlevels)
-	{
-		meta->top_nodes++;
-		meta->epoch++;
-	}
-	fng_change_finish(&change);
-	UnlockReleaseBuffer(buffer);
-	UnlockReleaseBuffer(meta_buffer);
-	return id;
-}
-
-/*
- * Find a page with a free base slot and return it locked exclusively: the one
- * this backend used last, the last of the relation, or a new one.
- */
-static Buffer
-find_base_slot(FngInserter *inserter, uint32 *slot, bool *is_new)
-{
-	Relation	index = inserter->relation;
-	BlockNumber target = RelationGetTargetBlock(index);
-	BlockNumber last;
-	Buffer		buffer;
-
-	*is_new = false;
-	if (inserter->index->layout.slots_per_page > 1)
-	{
-		if (BlockNumberIsValid(target) && try_base_page(inserter, target, &buffer, slot))
-			return buffer;
-		last = RelationGetNumberOfBlocks(index) - 1;
-		if (last != FNG_META_BLOCK && last != target &&
-			try_base_page(inserter, last, &buffer, slot))
-			return buffer;
-	}
-	*is_new = true;
-	*slot = 0;
-	return fng_extend(index, MAIN_FORKNUM);
-}
-
-static bool
-try_base_page(FngInserter *inserter, BlockNumber block, Buffer *buffer, uint32 *slot)
-{
-	const FngLayout *layout = &inserter->index->layout;
-	Page		page;
-
-	*buffer = ReadBuffer(inserter->relation, block);
-	LockBuffer(*buffer, BUFFER_LOCK_EXCLUSIVE);
-	page = BufferGetPage(*buffer);
-	if (!PageIsNew(page) && FngPageGetOpaque(page)->kind == FNG_PAGE_NODE &&
-		FngPageGetOpaque(page)->level == 0 && find_free_slot(layout, page, slot))
-		return true;
-	UnlockReleaseBuffer(*buffer);
-	return false;
-}
-
-static bool
-find_free_slot(const FngLayout *layout, Page page, uint32 *slot)
-{
-	for (*slot = 0; *slot < layout->slots_per_page; (*slot)++)
-	{
-		if (FngSlotNode(FngPageSlot(layout, page, *slot))->flags == 0)
-			return true;
-	}
-	return false;
-}
-
-/* The id of a slot, if ids reach that far. */
-static uint32
-new_id(FngInserter *inserter, Buffer buffer, uint32 slot)
-{
-	const FngLayout *layout = &inserter->index->layout;
-	uint64		id = (uint64) BufferGetBlockNumber(buffer) * layout->slots_per_page + slot;
-
-	if (id >= FNG_NO_ID)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("index \"%s\" cannot hold more nodes",
-						RelationGetRelationName(inserter->relation)),
-				 errhint("Partition the table.")));
-	return (uint32) id;
-}
-
-/*
  * The bytes of a new slot.  tid is NULL on upper levels, where link is the id
  * one level down.
  */
-static char *
-make_image(FngInserter *inserter, uint8 level, FngPoint *point, ItemPointer tid,
-		   uint32 link, FngPoint **chosen, uint32 nchosen)
+char *
+fng_make_image(FngInserter *inserter, uint8 level, FngPoint *point, ItemPointer tid,
+			   uint32 link, FngPoint **chosen, uint32 nchosen)
 {
 	const FngLayout *layout = &inserter->index->layout;
 	char	   *image = palloc0(layout->slot_size);

@@ -44,14 +44,25 @@ static void reach(FngNodeMap *map, uint32 id, uint8 level, BlockNumber from,
 void
 fng_inspect_begin(FngInspection *inspection, Oid indexid, LOCKMODE lockmode)
 {
+	fng_inspect_begin_if(inspection, indexid, lockmode, may_maintain, ACLCHECK_NOT_OWNER);
+}
+
+/*
+ * The same for a function with a condition of its own; "otherwise" is what to
+ * say to who does not meet it.
+ */
+void
+fng_inspect_begin_if(FngInspection *inspection, Oid indexid, LOCKMODE lockmode,
+					 FngMay may, AclResult otherwise)
+{
 	Oid			heapid;
 
 	check_kind(indexid);
 	heapid = IndexGetRelation(indexid, false);
 
 	/* before waiting for a lock: nobody may block what is not theirs */
-	if (!may_maintain(heapid, GetUserId()))
-		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_INDEX, get_rel_name(indexid));
+	if (!may(heapid, GetUserId()))
+		aclcheck_error(otherwise, OBJECT_INDEX, get_rel_name(indexid));
 	if (RecoveryInProgress() && lockmode > RowExclusiveLock)
 		ereport(ERROR,
 				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
@@ -71,7 +82,7 @@ fng_inspect_begin(FngInspection *inspection, Oid indexid, LOCKMODE lockmode)
 
 	/* we looked both up without a lock: look again */
 	if (heapid != IndexGetRelation(indexid, true) ||
-		!may_maintain(heapid, inspection->caller))
+		!may(heapid, inspection->caller))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("could not open parent table of index \"%s\"",
@@ -229,10 +240,19 @@ fng_map_has(const FngNodeMap *map, uint32 id, uint8 level)
 		(map->nodes[id] & FNG_MAP_LEVEL) == level;
 }
 
+/* True if the id is that of an unlinked node of this level. */
+bool
+fng_map_has_unlinked(const FngNodeMap *map, uint32 id, uint8 level)
+{
+	return id < map->nids &&
+		(map->nodes[id] & (FNG_MAP_USED | FNG_MAP_DEAD | FNG_MAP_LEVEL)) ==
+		(FNG_MAP_DEAD | level);
+}
+
 /*
  * Mark the nodes that a search can reach: it starts from all nodes of the top
- * level, or from the entry if there is one level only, and follows edges and
- * the way down.
+ * level, or from the entry if there are none, and follows edges and the way
+ * down.
  *
  * This is a breadth-first search over the disk: each round reads, in the
  * order of blocks, those pages that hold reached nodes not yet expanded.  No
@@ -243,15 +263,18 @@ fng_map_reach(FngNodeMap *map, const FngMetaPageData *meta)
 {
 	uint32		per_page = map->layout.slots_per_page;
 	bool		again = false;
+	bool		started = false;
 	PGAlignedBlock page;
 
-	if (meta->nlevels == 1)
-		reach(map, meta->entry, 0, 0, &again);
 	for (uint64 id = 0; meta->nlevels > 1 && id < map->nids; id++)
 	{
-		if (fng_map_has(map, (uint32) id, meta->nlevels - 1))
-			reach(map, (uint32) id, meta->nlevels - 1, 0, &again);
+		if (!fng_map_has(map, (uint32) id, meta->nlevels - 1))
+			continue;
+		reach(map, (uint32) id, meta->nlevels - 1, 0, &again);
+		started = true;
 	}
+	if (!started)
+		reach(map, meta->entry, 0, 0, &again);
 
 	do
 	{

@@ -11,6 +11,7 @@
 
 #include "fng.h"
 #include "storage/lockdefs.h"
+#include "utils/acl.h"
 
 /* An index opened for a maintenance function, and what to put back after. */
 typedef struct FngInspection
@@ -23,8 +24,13 @@ typedef struct FngInspection
 	int			guc_level;
 } FngInspection;
 
+/* Whether the user may do to the table what a function is about to do. */
+typedef bool (*FngMay) (Oid heapid, Oid userid);
+
 extern void fng_inspect_begin(FngInspection *inspection, Oid indexid,
 							  LOCKMODE lockmode);
+extern void fng_inspect_begin_if(FngInspection *inspection, Oid indexid,
+								 LOCKMODE lockmode, FngMay may, AclResult otherwise);
 extern void fng_inspect_end(FngInspection *inspection);
 extern bool fng_inspect_page(Relation index, BlockNumber block,
 							 BufferAccessStrategy strategy, Page copy);
@@ -33,7 +39,8 @@ extern BlockNumber fng_inspect_next(FngPass *pass, Page copy);
 /*
  * One byte for every id that the relation can hold.  FNG_MAP_USED is set for
  * live and dead nodes, which both navigate; only then the rest means
- * something.
+ * something.  But a node that is unlinked has its level and FNG_MAP_DEAD
+ * alone: nothing should lead to it.
  */
 #define FNG_MAP_LEVEL		0x07
 #define FNG_MAP_USED		0x08
@@ -58,6 +65,7 @@ extern void fng_map_init(FngNodeMap *map, Relation index,
 						 const FngMetaPageData *meta,
 						 BufferAccessStrategy strategy);
 extern bool fng_map_has(const FngNodeMap *map, uint32 id, uint8 level);
+extern bool fng_map_has_unlinked(const FngNodeMap *map, uint32 id, uint8 level);
 extern void fng_map_reach(FngNodeMap *map, const FngMetaPageData *meta);
 
 #endif							/* DESCARTES_INSPECT_H */

@@ -5,9 +5,9 @@
  *	  others use.
  *
  * A back-link goes into the pending area of its node.  When that is full the
- * node chooses anew among all its edges: their vectors are read one page at a
- * time, everything is computed without a lock, and the result is written if
- * the node's version is still the one that was read.
+ * node chooses anew among all its edges (reselect.c), without a lock and
+ * without reading another page; the result is written if the node's version
+ * is still the one that was read.
  *
  *-------------------------------------------------------------------------
  */
@@ -15,24 +15,35 @@
 
 #include <float.h>
 
+#include "access/xlog.h"
 #include "insert.h"
 #include "miscadmin.h"
 #include "utils/rel.h"
 
+/* A new node asks so many for an edge to it where that is cheap ... */
+#define MAX_BACK_LINKS	24
+
+/* ... and goes on until so many have given one where it is not. */
+#define MIN_BACK_LINKS	2
+
 /* Others may change the node while we compute; then we try again. */
 #define RESELECT_TRIES	3
 
+typedef enum LinkState
+{
+	LINK_DONE,
+	LINK_REFUSED,
+	LINK_FULL					/* there is a copy of the slot to choose from */
+} LinkState;
+
+static uint32 leave_nearest(FngPoint *candidates, uint32 ncandidates, uint32 most);
 static int	compare_points(const void *a, const void *b);
-static void rotate_point(FngInserter *inserter, FngPoint *point);
-static bool reselect(FngInserter *inserter, uint8 level, FngPoint *from,
-					 FngPoint *to, bool force, bool *changed_meanwhile);
-static bool protect_last_ways(FngPoint *candidates, uint32 ncandidates, uint32 to,
-							  FngPoint **chosen, uint32 nchosen);
-static void note_dropped(FngInserter *inserter, const uint32 *ids, uint32 nids,
-						 FngPoint **chosen, uint32 nchosen);
-static bool read_slot(FngInserter *inserter, uint8 level, uint32 id, char *slot);
-static bool read_point(FngInserter *inserter, uint8 level, uint32 id, char *slot,
-					   FngPoint *point);
+static bool is_cold(FngInserter *inserter, FngPoint **chosen, const bool *asked,
+					uint32 nchosen, uint32 i);
+static LinkState add_pending(FngInserter *inserter, uint8 level, uint32 from,
+							 const FngEdge *edge, char *copy);
+static LinkState write_slot(FngInserter *inserter, uint8 level, uint32 id,
+							uint16 version, char *copy);
 
 /*
  * Describe a node.  value must stay valid as long as the point; what is
@@ -50,7 +61,9 @@ fng_point_init(FngInserter *inserter, FngPoint *point, uint32 id,
 	point->rotated = NULL;
 	point->dist = 0;
 	point->protect = false;
+	point->lsn = InvalidXLogRecPtr;
 	point->edges = NULL;
+	point->anchors = NULL;
 	point->nedges = 0;
 	if (layout->metric == FNG_L2)
 		point->coded = value;
@@ -97,6 +110,8 @@ fng_choose_edges(FngInserter *inserter, FngPoint *node, FngPoint *candidates,
 		candidates[i].dist = squared < FLT_MAX ? squared : FLT_MAX;
 	}
 	qsort(candidates, ncandidates, sizeof(FngPoint), compare_points);
+	ncandidates = leave_nearest(candidates, ncandidates,
+								Max(inserter->index->meta.build_res_cnt, layout->max_degree));
 	for (uint32 i = 0; i < ncandidates; i++)
 	{
 		vectors[i] = candidates[i].coded;
@@ -113,6 +128,24 @@ fng_choose_edges(FngInserter *inserter, FngPoint *node, FngPoint *candidates,
 					 indexes, palloc(graph_select_scratch(ncandidates, layout->max_degree)));
 	for (uint32 i = 0; i < n; i++)
 		chosen[i] = &candidates[indexes[i]];
+	return n;
+}
+
+/*
+ * Leave, of candidates in order, the first "most" and those to protect: from
+ * what is farther little is ever chosen, and the choice takes the square of
+ * their number.
+ */
+static uint32
+leave_nearest(FngPoint *candidates, uint32 ncandidates, uint32 most)
+{
+	uint32		n = Min(ncandidates, most);
+
+	for (uint32 i = n; i < ncandidates; i++)
+	{
+		if (candidates[i].protect)
+			candidates[n++] = candidates[i];
+	}
 	return n;
 }
 
@@ -141,17 +174,19 @@ fng_make_edges(FngInserter *inserter, FngPoint *node, FngPoint **chosen,
 	{
 		uint8	   *row = palloc(layout->row_bytes);
 
-		rotate_point(inserter, node);
-		rotate_point(inserter, chosen[i]);
+		fng_rotate_point(inserter, node);
+		fng_rotate_point(inserter, chosen[i]);
 		edges[i].id = chosen[i]->id;
 		edges[i].row = row;
+		edges[i].anchor = false;
 		code_encode(&layout->code, layout->form, node->rotated, chosen[i]->rotated,
 					row, &edges[i].add, &edges[i].mul);
 	}
 }
 
-static void
-rotate_point(FngInserter *inserter, FngPoint *point)
+/* Fill point->rotated, if that has not been done. */
+void
+fng_rotate_point(FngInserter *inserter, FngPoint *point)
 {
 	if (point->rotated == NULL)
 	{
@@ -161,220 +196,192 @@ rotate_point(FngInserter *inserter, FngPoint *point)
 }
 
 /*
+ * Have the chosen lead back to a new node.
+ *
+ * The nearest that will gets an anchor.  Of the others those come first whose
+ * page has been logged as a whole since the last checkpoint: there the record
+ * is a hundred bytes, elsewhere it takes the page along.  So where inserts are
+ * many most neighbours lead back; where they are few and far between a new
+ * node has few ways to it, and gets more as others link to it in turn.
+ */
+void
+fng_link_new(FngInserter *inserter, uint8 level, FngPoint *point, FngPoint **chosen,
+			 uint32 nchosen)
+{
+	bool	   *asked = palloc0(nchosen * sizeof(bool));
+	uint32		accepted = 0;
+
+	for (uint32 i = 0; i < nchosen && accepted == 0; i++)
+	{
+		asked[i] = true;
+		accepted += fng_link_back(inserter, level, chosen[i], point, true);
+	}
+	for (int cold = 0; cold <= 1; cold++)
+	{
+		for (uint32 i = 0; i < nchosen; i++)
+		{
+			if (accepted >= (cold ? MIN_BACK_LINKS : MAX_BACK_LINKS))
+				break;
+			if (asked[i] || (!cold && is_cold(inserter, chosen, asked, nchosen, i)))
+				continue;
+			CHECK_FOR_INTERRUPTS();
+			asked[i] = true;
+			accepted += fng_link_back(inserter, level, chosen[i], point, false);
+		}
+	}
+}
+
+/*
+ * Would a change of the node's page be logged with all of the page?  Not if
+ * one was logged since the last checkpoint, or by us just now.
+ */
+static bool
+is_cold(FngInserter *inserter, FngPoint **chosen, const bool *asked, uint32 nchosen,
+		uint32 i)
+{
+	const FngLayout *layout = &inserter->index->layout;
+
+	if (inserter->building || !fullPageWrites || !RelationNeedsWAL(inserter->relation) ||
+		chosen[i]->lsn > GetRedoRecPtr())
+		return false;
+	for (uint32 j = 0; j < nchosen; j++)
+	{
+		if (asked[j] && FngIdBlock(layout, chosen[j]->id) == FngIdBlock(layout, chosen[i]->id))
+			return false;
+	}
+	return true;
+}
+
+/*
  * Add the edge from -> to, where "to" is in its slot already.  Returns false
- * if the node prefers its other edges (not with force), is no more, or is
- * changed by others again and again.  Idempotent: an edge that exists stays as
- * it is.  Locks one page at a time.
+ * if the node prefers its other edges, is no more, or is changed by others
+ * again and again.  An anchor (fng.h) the node refuses only if it has too many
+ * of them.  Idempotent: an edge that exists stays as it is.  Locks one page at
+ * a time, and reads no other than that of the node.
  */
 bool
 fng_link_back(FngInserter *inserter, uint8 level, FngPoint *from, FngPoint *to,
-			  bool force)
+			  bool anchor)
 {
 	const FngLayout *layout = &inserter->index->layout;
-	uint32		slot_number = FngIdSlot(layout, from->id);
+	char	   *slot;
 	FngEdge		edge;
-	FngChange	change;
-	Buffer		buffer;
-	Page		page;
-	bool		done;
+	LinkState	state;
 
 	/* compute before locking */
 	fng_make_edges(inserter, from, &to, 1, &edge);
+	edge.anchor = anchor;
 
-	buffer = ReadBuffer(inserter->relation, FngIdBlock(layout, from->id));
-	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
-	page = BufferGetPage(buffer);
-	if (!fng_node_usable(layout, page, slot_number, level))
+	slot = palloc(layout->slot_size);
+	state = add_pending(inserter, level, from->id, &edge, slot);
+	for (int i = 0; state == LINK_FULL && i < RESELECT_TRIES; i++)
 	{
-		UnlockReleaseBuffer(buffer);
-		return false;
-	}
-	if (fng_slot_has_edge(layout, FngPageSlot(layout, page, slot_number), to->id))
-	{
-		UnlockReleaseBuffer(buffer);
-		return true;
-	}
-	fng_change_begin(&change, inserter->relation, inserter->building);
-	page = fng_change_page(&change, buffer, false);
-	done = fng_slot_add_pending(layout, FngPageSlot(layout, page, slot_number), &edge);
-	if (done)
-		fng_change_finish(&change);
-	else
-		fng_change_abort(&change);
-	UnlockReleaseBuffer(buffer);
-	if (done)
-		return true;
+		uint16		version = FngSlotNode(slot)->version;
+		bool		accepted = fng_reselect(inserter, from, slot, &edge);
 
-	for (int i = 0; i < RESELECT_TRIES; i++)
-	{
-		bool		changed_meanwhile;
-
-		done = reselect(inserter, level, from, to, force, &changed_meanwhile);
-		if (!changed_meanwhile)
-			return done;
+		state = write_slot(inserter, level, from->id, version, slot);
+		if (state == LINK_DONE && !accepted)
+			state = LINK_REFUSED;
 	}
-	return false;
+	pfree(slot);
+	return state == LINK_DONE;
 }
 
 /*
- * Choose the edges of a node anew among those it has and one to "to".
- * Returns true if the latter is among them and written.
+ * Add the edge to the pending area.  If that is full, copy the slot, for a
+ * choice without a lock.
  */
-static bool
-reselect(FngInserter *inserter, uint8 level, FngPoint *from, FngPoint *to,
-		 bool force, bool *changed_meanwhile)
+static LinkState
+add_pending(FngInserter *inserter, uint8 level, uint32 from, const FngEdge *edge,
+			char *copy)
 {
 	const FngLayout *layout = &inserter->index->layout;
-	uint32		slot_number = FngIdSlot(layout, from->id);
-	char	   *slot = palloc(layout->slot_size);
-	uint32	   *ids = palloc((layout->max_degree + layout->max_pending) * sizeof(uint32));
-	uint32		nids;
-	FngPoint   *candidates;
-	uint32		ncandidates = 0;
-	FngPoint  **chosen = palloc(layout->max_degree * sizeof(FngPoint *));
-	FngEdge    *edges = palloc(layout->max_degree * sizeof(FngEdge));
-	uint32		nchosen;
-	uint16		version;
-	Buffer		buffer;
+	uint32		slot_number = FngIdSlot(layout, from);
+	Buffer		buffer = fng_read_block(inserter->relation, FngIdBlock(layout, from), NULL);
+	LinkState	state = LINK_DONE;
+	FngChange	change;
 	Page		page;
-	bool		accepted = false;
+	char	   *slot;
 
-	*changed_meanwhile = false;
-	if (!read_slot(inserter, level, from->id, slot))
-		return false;
-	version = FngSlotNode(slot)->version;
-	nids = fng_slot_edge_ids(layout, slot, ids);
-	candidates = palloc((nids + 1) * sizeof(FngPoint));
-	for (uint32 i = 0; i < nids; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		if (ids[i] != to->id &&
-			read_point(inserter, level, ids[i], slot, &candidates[ncandidates]))
-			ncandidates++;
-	}
-	candidates[ncandidates] = *to;
-	candidates[ncandidates++].protect = force;
-	nchosen = fng_choose_edges(inserter, from, candidates, ncandidates, chosen);
-	if (protect_last_ways(candidates, ncandidates, to->id, chosen, nchosen))
-		nchosen = fng_choose_edges(inserter, from, candidates, ncandidates, chosen);
-	fng_make_edges(inserter, from, chosen, nchosen, edges);
-	for (uint32 i = 0; i < nchosen; i++)
-		accepted |= chosen[i]->id == to->id;
-
-	buffer = ReadBuffer(inserter->relation, FngIdBlock(layout, from->id));
 	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
 	page = BufferGetPage(buffer);
+	slot = FngPageSlot(layout, page, slot_number);
 	if (!fng_node_usable(layout, page, slot_number, level))
-		accepted = false;
-	else if (FngSlotNode(FngPageSlot(layout, page, slot_number))->version != version)
-		*changed_meanwhile = true;
+		state = LINK_REFUSED;
+	else if (fng_slot_has_edge(layout, slot, edge->id))
+	{
+		if (edge->anchor)
+		{
+			fng_change_begin(&change, inserter->relation, inserter->building);
+			page = fng_change_page(&change, buffer, false);
+			fng_slot_set_anchor(layout, FngPageSlot(layout, page, slot_number), edge->id);
+			fng_change_finish(&change);
+		}
+	}
+	else if (FngSlotNode(slot)->npending >= layout->max_pending)
+	{
+		memcpy(copy, slot, layout->slot_size);
+		state = LINK_FULL;
+	}
+	else
+	{
+		fng_change_begin(&change, inserter->relation, inserter->building);
+		page = fng_change_page(&change, buffer, false);
+		slot = FngPageSlot(layout, page, slot_number);
+		if (fng_slot_add_pending(layout, slot, edge))
+			fng_change_finish(&change);
+		else
+		{
+			/* the factor does not fit the slot's unit */
+			fng_change_abort(&change);
+			memcpy(copy, FngPageSlot(layout, BufferGetPage(buffer), slot_number),
+				   layout->slot_size);
+			state = LINK_FULL;
+		}
+	}
+	UnlockReleaseBuffer(buffer);
+	return state;
+}
+
+/*
+ * Write a slot that was changed in a copy, if it still is of the version that
+ * was copied; otherwise copy it anew.
+ */
+static LinkState
+write_slot(FngInserter *inserter, uint8 level, uint32 id, uint16 version,
+		   char *copy)
+{
+	const FngLayout *layout = &inserter->index->layout;
+	uint32		slot_number = FngIdSlot(layout, id);
+	Buffer		buffer = fng_read_block(inserter->relation, FngIdBlock(layout, id), NULL);
+	LinkState	state = LINK_DONE;
+	Page		page = BufferGetPage(buffer);
+	char	   *slot = FngPageSlot(layout, page, slot_number);
+
+	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+	if (!fng_node_usable(layout, page, slot_number, level))
+		state = LINK_REFUSED;
+	else if (FngSlotNode(slot)->version != version)
+	{
+		memcpy(copy, slot, layout->slot_size);
+		state = LINK_FULL;
+	}
 	else
 	{
 		FngChange	change;
+		FngNodeData rows = *FngSlotNode(slot);	/* of the heap: may have
+												 * changed */
 
 		fng_change_begin(&change, inserter->relation, inserter->building);
 		page = fng_change_page(&change, buffer, false);
-		fng_slot_set_edges(layout, FngPageSlot(layout, page, slot_number), edges, nchosen);
+		slot = FngPageSlot(layout, page, slot_number);
+		memcpy(slot, copy, layout->slot_size);
+		FngSlotNode(slot)->stamp = rows.stamp;
+		FngSlotNode(slot)->tid = rows.tid;
+		FngSlotNode(slot)->flags = rows.flags;
+		FngSlotNode(slot)->link = rows.link;
 		fng_change_finish(&change);
-		if (inserter->keep_dropped)
-			note_dropped(inserter, ids, nids, chosen, nchosen);
 	}
 	UnlockReleaseBuffer(buffer);
-	return accepted;
-}
-
-/*
- * An edge should go only if one that stays leads to a node that leads to its
- * target.  Protects the candidates of which that is not true and returns
- * whether there are any.  No guarantee: others change their edges meanwhile.
- * "to" is new to the node: nothing is lost if it is not taken.
- */
-static bool
-protect_last_ways(FngPoint *candidates, uint32 ncandidates, uint32 to,
-				  FngPoint **chosen, uint32 nchosen)
-{
-	bool		any = false;
-
-	for (uint32 i = 0; i < ncandidates; i++)
-	{
-		bool		reached = candidates[i].id == to;
-
-		for (uint32 j = 0; j < nchosen && !reached; j++)
-		{
-			reached = chosen[j] == &candidates[i];
-			for (uint32 k = 0; k < chosen[j]->nedges && !reached; k++)
-				reached = chosen[j]->edges[k] == candidates[i].id;
-		}
-		if (!reached)
-			candidates[i].protect = any = true;
-	}
-	return any;
-}
-
-/* Remember which of the ids are not among the chosen. */
-static void
-note_dropped(FngInserter *inserter, const uint32 *ids, uint32 nids,
-			 FngPoint **chosen, uint32 nchosen)
-{
-	for (uint32 i = 0; i < nids; i++)
-	{
-		bool		kept = false;
-
-		for (uint32 j = 0; j < nchosen && !kept; j++)
-			kept = chosen[j]->id == ids[i];
-		if (kept)
-			continue;
-		if (inserter->ndropped == inserter->dropped_capacity)
-		{
-			uint32		n = Max(256, inserter->dropped_capacity * 2);
-
-			if (inserter->dropped == NULL)
-				inserter->dropped = MemoryContextAllocHuge(inserter->context,
-														   mul_size(n, sizeof(uint32)));
-			else
-				inserter->dropped = repalloc_huge(inserter->dropped, mul_size(n, sizeof(uint32)));
-			inserter->dropped_capacity = n;
-		}
-		inserter->dropped[inserter->ndropped++] = ids[i];
-	}
-}
-
-/* Copy a node's slot.  Takes and releases a share lock. */
-static bool
-read_slot(FngInserter *inserter, uint8 level, uint32 id, char *slot)
-{
-	const FngLayout *layout = &inserter->index->layout;
-	Buffer		buffer = ReadBuffer(inserter->relation, FngIdBlock(layout, id));
-	Page		page = BufferGetPage(buffer);
-	bool		usable;
-
-	LockBuffer(buffer, BUFFER_LOCK_SHARE);
-	usable = fng_node_usable(layout, page, FngIdSlot(layout, id), level);
-	if (usable)
-		memcpy(slot, FngPageSlot(layout, page, FngIdSlot(layout, id)), layout->slot_size);
-	UnlockReleaseBuffer(buffer);
-	return usable;
-}
-
-/* Describe another node, read from its slot into the scratch "slot". */
-static bool
-read_point(FngInserter *inserter, uint8 level, uint32 id, char *slot, FngPoint *point)
-{
-	const FngLayout *layout = &inserter->index->layout;
-	float	   *value;
-	uint32	   *edges;
-
-	if (!read_slot(inserter, level, id, slot))
-		return false;
-	value = palloc(layout->vector_bytes);
-	if (layout->vector_inline)
-		memcpy(value, FngSlotVector(layout, slot), layout->vector_bytes);
-	else
-		fng_read_vector_chain(inserter->relation, FngSlotNode(slot)->vector, value,
-							  layout->vector_bytes, NULL);
-	fng_point_init(inserter, point, id, value, FngSlotNode(slot)->aux);
-	edges = palloc((layout->max_degree + layout->max_pending) * sizeof(uint32));
-	point->nedges = fng_slot_edge_ids(layout, slot, edges);
-	point->edges = edges;
-	return true;
+	return state;
 }

@@ -7,10 +7,13 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "fng.h"
 #include "utils/rel.h"
 
 static bool is_plausible(const FngMetaPageData *meta);
+static bool fits_definition(Relation index, const FngMetaPageData *meta);
 
 /*
  * Describe a new, empty index from its definition.  Raises an error if the
@@ -101,7 +104,7 @@ fng_meta_write_page(Page page, const FngMetaPageData *meta)
 void
 fng_read_meta(Relation index, FngMetaPageData *meta)
 {
-	Buffer		buffer = ReadBuffer(index, FNG_META_BLOCK);
+	Buffer		buffer = fng_read_block(index, FNG_META_BLOCK, NULL);
 
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
 	fng_check_page(index, buffer, FNG_PAGE_META);
@@ -118,25 +121,46 @@ fng_read_meta(Relation index, FngMetaPageData *meta)
 				 errhint("Please REINDEX it.")));
 	if (!is_plausible(meta))
 		fng_report_bad_page(index, FNG_META_BLOCK, "has impossible meta data");
+	if (!fits_definition(index, meta))
+		fng_report_bad_page(index, FNG_META_BLOCK, "has meta data of another index");
 }
 
-/* Would code that trusts these values stay within a page? */
+/*
+ * Would code that trusts these values stay within a page, within reasonable
+ * memory, and within the numbers?
+ */
 static bool
 is_plausible(const FngMetaPageData *meta)
 {
 	FngLayout	layout;
 
 	if (meta->dim < 1 || meta->dim > FNG_MAX_DIM ||
-		meta->code_dim < meta->dim || meta->code_dim > meta->dim + 1 ||
 		meta->metric < FNG_L2 || meta->metric > FNG_COSINE ||
+		meta->code_dim != meta->dim + (meta->metric == FNG_IP ? 1 : 0) ||
 		(meta->bits != 1 && meta->bits != 2 && meta->bits != 4 && meta->bits != 8) ||
 		meta->coded < CODE_DIM_ALIGN || meta->coded % CODE_DIM_ALIGN != 0 ||
 		meta->coded > code_rotated_dim(meta->code_dim) ||
 		meta->max_degree < 16 || meta->max_degree > FNG_MAX_DEGREE ||
 		meta->max_degree % 16 != 0 || meta->max_pending > PG_UINT8_MAX ||
-		meta->slots_per_page < 1 || meta->nlevels > FNG_MAX_LEVELS ||
-		(uint64) meta->slots_per_page * meta->slot_size > FNG_CONTENT_SIZE)
+		meta->nlevels > FNG_MAX_LEVELS || meta->level_ratio < 2 ||
+		meta->slot_size < FNG_LINE || meta->slot_size % FNG_LINE != 0 ||
+		meta->slots_per_page != FNG_CONTENT_SIZE / meta->slot_size ||
+		meta->build_res_cnt < 1 || meta->build_res_cnt > FNG_MAX_BUILD_RES_CNT ||
+		meta->stored_search_res_cnt > FNG_MAX_SEARCH_RES_CNT ||
+		meta->calibrated_search_res_cnt > FNG_MAX_SEARCH_RES_CNT ||
+		!isfinite(meta->ip_norm) || meta->ip_norm < 0)
 		return false;
 	fng_layout_from_meta(meta, &layout);
 	return layout.pending_offset + layout.max_pending * layout.pending_bytes <= layout.slot_size;
+}
+
+/* Are they those of the operator class and the column? */
+static bool
+fits_definition(Relation index, const FngMetaPageData *meta)
+{
+	const FngOpclass *opclass = fng_opclass(index);
+	int32		typmod = TupleDescAttr(RelationGetDescr(index), 0)->atttypmod;
+
+	return meta->metric == opclass->metric && meta->element == opclass->element &&
+		(typmod < 1 || meta->dim == (uint32) typmod);
 }

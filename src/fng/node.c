@@ -17,6 +17,8 @@
 #include "../distance/half.h"
 #include "fng.h"
 
+static void put_lane(const FngLayout *layout, char *slot, uint32 lane, const FngEdge *edge);
+
 /*
  * Store multiplicative factors as float16 in units of the largest of them.
  * Returns the unit.
@@ -72,7 +74,8 @@ fng_slot_set_edges(const FngLayout *layout, char *slot, const FngEdge *edges,
 	for (uint32 i = 0; i < layout->max_degree; i++)
 	{
 		FngSlotIds(layout, slot)[i] = i < nedges ? edges[i].id : FNG_NO_ID;
-		FngSlotAdd(layout, slot)[i] = i < nedges ? edges[i].add : INFINITY;
+		FngSlotAdd(layout, slot)[i] = i < nedges ?
+			fng_add_with_anchor(edges[i].add, edges[i].anchor) : INFINITY;
 		mul[i] = i < nedges ? edges[i].mul : 0;
 	}
 	node->mul_scale = fng_encode_factors(mul, layout->max_degree, FngSlotMul(layout, slot));
@@ -107,11 +110,11 @@ fng_slot_add_pending(const FngLayout *layout, char *slot, const FngEdge *edge)
 	if (node->degree == 0 && node->npending == 0 && edge->mul != 0)
 		node->mul_scale = fabsf(edge->mul);
 	ratio = fabsf(edge->mul) / node->mul_scale;
-	if (node->npending >= layout->max_pending || !(ratio < 60000.0f))
+	if (node->npending >= layout->max_pending || !(ratio < FNG_MUL_LIMIT))
 		return false;
 	pending = FngSlotPending(layout, slot, node->npending);
 	pending->id = edge->id;
-	pending->add = edge->add;
+	pending->add = fng_add_with_anchor(edge->add, edge->anchor);
 	pending->mul = half_from_float(edge->mul / node->mul_scale);
 	pending->unused = 0;
 	memcpy(FngPendingRow(pending), edge->row, layout->row_bytes);
@@ -136,6 +139,165 @@ fng_slot_edge_ids(const FngLayout *layout, const char *slot, uint32 *ids)
 	for (uint32 i = 0; i < npending; i++)
 		ids[n++] = FngSlotPending(layout, slot, i)->id;
 	return n;
+}
+
+/*
+ * The edges of a slot with their codes, pending ones last.  edges has room for
+ * max_degree + max_pending of them, rows for as many codes.
+ */
+uint32
+fng_slot_get_edges(const FngLayout *layout, const char *slot, FngEdge *edges,
+				   uint8 *rows)
+{
+	const FngNodeData *node = (const FngNodeData *) slot;
+	uint32		degree = Min(node->degree, layout->max_degree);
+	uint32		npending = Min(node->npending, layout->max_pending);
+
+	for (uint32 i = 0; i < degree + npending; i++)
+	{
+		uint8	   *row = rows + i * layout->row_bytes;
+		uint16		mul;
+
+		edges[i].row = row;
+		if (i < degree)
+		{
+			uint32		first = i - i % CODE_LANES;
+
+			code_block_get(&layout->code, FngSlotCodes(layout, slot) + first * layout->row_bytes,
+						   fng_block_lanes(layout, first), i % CODE_LANES, row);
+			edges[i].id = FngSlotIds(layout, slot)[i];
+			edges[i].add = FngSlotAdd(layout, slot)[i];
+			mul = FngSlotMul(layout, slot)[i];
+		}
+		else
+		{
+			FngPendingData *pending = FngSlotPending(layout, slot, i - degree);
+
+			memcpy(row, FngPendingRow(pending), layout->row_bytes);
+			edges[i].id = pending->id;
+			edges[i].add = pending->add;
+			mul = pending->mul;
+		}
+		edges[i].mul = half_to_float(mul) * node->mul_scale;
+		edges[i].anchor = fng_edge_is_anchor(edges[i].add);
+	}
+	return degree + npending;
+}
+
+/* Put an edge into a lane, or, with NULL, nothing. */
+static void
+put_lane(const FngLayout *layout, char *slot, uint32 lane, const FngEdge *edge)
+{
+	static const uint8 nothing[BLCKSZ] = {0};
+	uint32		first = lane - lane % CODE_LANES;
+
+	code_block_put(&layout->code, FngSlotCodes(layout, slot) + first * layout->row_bytes,
+				   fng_block_lanes(layout, first), lane % CODE_LANES,
+				   edge != NULL ? edge->row : nothing);
+	FngSlotIds(layout, slot)[lane] = edge != NULL ? edge->id : FNG_NO_ID;
+	FngSlotAdd(layout, slot)[lane] = edge != NULL ?
+		fng_add_with_anchor(edge->add, edge->anchor) : INFINITY;
+	FngSlotMul(layout, slot)[lane] = edge != NULL ?
+		half_from_float(edge->mul / FngSlotNode(slot)->mul_scale) : 0;
+}
+
+/*
+ * Keep those of a slot's edges, as fng_slot_get_edges gave them, that "keep"
+ * marks, and add one more if "added" is not NULL.  Edges of the blocks keep
+ * their lanes as far as possible: little of the slot changes, so the record
+ * of the change is short.  Pending rows are gone after it.  The edges must
+ * not be more than max_degree.
+ */
+void
+fng_slot_change_edges(const FngLayout *layout, char *slot, const FngEdge *edges,
+					  const bool *keep, const FngEdge *added)
+{
+	FngNode		node = FngSlotNode(slot);
+	uint32		degree = Min(node->degree, layout->max_degree);
+	uint32		nedges = degree + Min(node->npending, layout->max_pending);
+	FngEdge		result[FNG_MAX_DEGREE + 1];
+	uint32		nresult = 0;
+	uint32		next = degree;	/* of those from elsewhere */
+	bool		rescale = false;
+
+	for (uint32 i = 0; i <= nedges && nresult < layout->max_degree; i++)
+	{
+		if (i < nedges ? keep[i] : added != NULL)
+			result[nresult++] = i < nedges ? edges[i] : *added;
+	}
+	for (uint32 i = 0; i < nresult; i++)
+		rescale |= !(fabsf(result[i].mul) < FNG_MUL_LIMIT * node->mul_scale);
+	if (rescale)
+	{
+		fng_slot_set_edges(layout, slot, result, nresult);
+		return;
+	}
+
+	/* result has those that keep their lanes first: skip to the others */
+	next = 0;
+	for (uint32 i = 0; i < degree; i++)
+		next += keep[i] ? 1 : 0;
+	for (uint32 lane = 0, last = next; lane < nresult; lane++)
+	{
+		if (lane < degree && keep[lane])
+			continue;
+		if (next < nresult)
+			put_lane(layout, slot, lane, &result[next++]);
+		else
+		{
+			/* no more from elsewhere: the last of the lanes fills the gap */
+			put_lane(layout, slot, lane, &result[--last]);
+		}
+	}
+	for (uint32 lane = nresult; lane < degree; lane++)
+		put_lane(layout, slot, lane, NULL);
+	memset(FngSlotPending(layout, slot, 0), 0, layout->max_pending * layout->pending_bytes);
+	node->degree = nresult;
+	node->npending = 0;
+	node->version++;
+}
+
+/* Which of the edges, in the order of fng_slot_edge_ids, are anchors? */
+void
+fng_slot_anchors(const FngLayout *layout, const char *slot, bool *anchors)
+{
+	const FngNodeData *node = (const FngNodeData *) slot;
+	uint32		n = Min(node->degree, layout->max_degree);
+	uint32		npending = Min(node->npending, layout->max_pending);
+
+	for (uint32 i = 0; i < n; i++)
+		anchors[i] = fng_edge_is_anchor(FngSlotAdd(layout, slot)[i]);
+	for (uint32 i = 0; i < npending; i++)
+		anchors[n++] = fng_edge_is_anchor(FngSlotPending(layout, slot, i)->add);
+}
+
+/* Make the edge to "id" one that stays.  Returns false if there is none. */
+bool
+fng_slot_set_anchor(const FngLayout *layout, char *slot, uint32 id)
+{
+	FngNode		node = FngSlotNode(slot);
+
+	for (uint32 i = 0; i < Min(node->degree, layout->max_degree); i++)
+	{
+		float	   *add = &FngSlotAdd(layout, slot)[i];
+
+		if (FngSlotIds(layout, slot)[i] == id)
+		{
+			*add = fng_add_with_anchor(*add, true);
+			return true;
+		}
+	}
+	for (uint32 i = 0; i < Min(node->npending, layout->max_pending); i++)
+	{
+		FngPendingData *pending = FngSlotPending(layout, slot, i);
+
+		if (pending->id == id)
+		{
+			pending->add = fng_add_with_anchor(pending->add, true);
+			return true;
+		}
+	}
+	return false;
 }
 
 bool

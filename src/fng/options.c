@@ -38,12 +38,12 @@ static const FngIntOption int_options[] = {
 	{
 		"build_res_cnt",
 		"Number of candidates from which the edges of a node are selected",
-		96, 16, 1000, offsetof(FngOptions, build_res_cnt)
+		96, 16, FNG_MAX_BUILD_RES_CNT, offsetof(FngOptions, build_res_cnt)
 	},
 	{
 		"search_res_cnt",
 		"Size of the candidate list of a search (0 uses the value calibrated when the index is built)",
-		0, 0, 1000000, offsetof(FngOptions, search_res_cnt)
+		0, 0, FNG_MAX_SEARCH_RES_CNT, offsetof(FngOptions, search_res_cnt)
 	},
 	{
 		"subquantizer_cnt",

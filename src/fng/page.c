@@ -12,6 +12,9 @@
 #include "storage/lmgr.h"
 #include "utils/rel.h"
 
+static BlockNumber rewrite_vector_page(Relation index, BlockNumber block, uint32 owner,
+									   const char *bytes, Size nbytes, bool building);
+
 /*
  * Make an empty page of a kind.  All kinds but the meta page leave no hole:
  * what lies between pd_lower and pd_upper is not logged (rule 6 of
@@ -80,6 +83,64 @@ fng_report_bad_page(Relation index, BlockNumber block, const char *what)
 			 errmsg("index \"%s\" is corrupted: block %u %s",
 					RelationGetRelationName(index), block, what),
 			 errhint("Please REINDEX it.")));
+}
+
+/*
+ * Does the index reach as far as this block?  It may have grown since anybody
+ * looked but never shrinks, so what the storage manager has seen last will do
+ * in most cases.
+ */
+bool
+fng_has_block(Relation index, BlockNumber block)
+{
+	BlockNumber seen = RelationGetSmgr(index)->smgr_cached_nblocks[MAIN_FORKNUM];
+
+	if (likely(seen != InvalidBlockNumber && block < seen))
+		return true;
+	return block < RelationGetNumberOfBlocks(index);
+}
+
+/* Raise an error if something on a page leads to a block that is not there. */
+void
+fng_check_block(Relation index, BlockNumber block)
+{
+	if (!fng_has_block(index, block))
+		fng_report_bad_page(index, block, "is behind the end, but something leads there");
+}
+
+/* Pin a block to which something on a page leads. */
+Buffer
+fng_read_block(Relation index, BlockNumber block, BufferAccessStrategy strategy)
+{
+	fng_check_block(index, block);
+	return ReadBufferExtended(index, MAIN_FORKNUM, block, RBM_NORMAL, strategy);
+}
+
+/*
+ * Pin a page to which a chain or the meta page leads.  Raises an error if it
+ * is of another kind.  That is found out before the page is locked (a page
+ * keeps its kind, and has one before anything leads to it): a caller may have
+ * locked another page already, and must not wait for a lock of its own.
+ */
+Buffer
+fng_read_chained(Relation index, BlockNumber block, FngPageKind kind,
+				 BufferAccessStrategy strategy)
+{
+	Buffer		buffer = fng_read_block(index, block, strategy);
+
+	fng_check_page(index, buffer, kind);
+	return buffer;
+}
+
+/*
+ * Count a step along a chain, to "block".  Raises an error if there were more
+ * than the index has blocks.
+ */
+void
+fng_count_step(Relation index, BlockNumber block, BlockNumber *nsteps)
+{
+	if (!fng_has_block(index, (*nsteps)++))
+		fng_report_bad_page(index, block, "is in a circle of pages");
 }
 
 /*
@@ -156,7 +217,7 @@ fng_read_vector_chain(Relation index, BlockNumber block, void *out, Size nbytes,
 
 		if (!BlockNumberIsValid(block))
 			fng_report_bad_page(index, FNG_META_BLOCK, "leads to a vector that ends early");
-		buffer = ReadBufferExtended(index, MAIN_FORKNUM, block, RBM_NORMAL, strategy);
+		buffer = fng_read_block(index, block, strategy);
 		LockBuffer(buffer, BUFFER_LOCK_SHARE);
 		fng_check_page(index, buffer, FNG_PAGE_VECTOR);
 		piece = FngPageGetVector(BufferGetPage(buffer));
@@ -179,7 +240,7 @@ bool
 fng_read_base_node(Relation index, const FngLayout *layout, uint32 id,
 				   FngNodeData *node, float *value)
 {
-	Buffer		buffer = ReadBuffer(index, FngIdBlock(layout, id));
+	Buffer		buffer = fng_read_block(index, FngIdBlock(layout, id), NULL);
 	Page		page = BufferGetPage(buffer);
 	bool		usable;
 
@@ -200,17 +261,28 @@ fng_read_base_node(Relation index, const FngLayout *layout, uint32 id,
 }
 
 /*
- * Write bytes to a new chain of vector pages, the last page first, so that
- * every page that is linked exists.  Returns the first block.  A crash leaves
- * pages whose owner does not point back.
+ * Write bytes to a chain of vector pages: to a new one, the last page first,
+ * so that every page that is linked exists, or, if "reuse" is valid, to that of
+ * a free slot, which has as many pages.  Returns the first block.  A crash
+ * leaves pages whose owner does not point back, or bytes that nobody reads.
  */
 BlockNumber
 fng_write_vector_chain(Relation index, uint32 owner, const void *bytes,
-					   Size nbytes, bool building)
+					   Size nbytes, BlockNumber reuse, bool building)
 {
 	Size		npieces = (nbytes + FNG_VECTOR_BYTES_PER_PAGE - 1) / FNG_VECTOR_BYTES_PER_PAGE;
 	BlockNumber next = InvalidBlockNumber;
 
+	if (BlockNumberIsValid(reuse))
+	{
+		next = reuse;
+		for (Size i = 0; i < npieces; i++)
+			next = rewrite_vector_page(index, next, owner,
+									   (const char *) bytes + i * FNG_VECTOR_BYTES_PER_PAGE,
+									   Min(nbytes - i * FNG_VECTOR_BYTES_PER_PAGE,
+										   (Size) FNG_VECTOR_BYTES_PER_PAGE), building);
+		return reuse;
+	}
 	while (npieces-- > 0)
 	{
 		Size		start = npieces * FNG_VECTOR_BYTES_PER_PAGE;
@@ -231,5 +303,36 @@ fng_write_vector_chain(Relation index, uint32 owner, const void *bytes,
 		next = BufferGetBlockNumber(buffer);
 		UnlockReleaseBuffer(buffer);
 	}
+	return next;
+}
+
+/*
+ * Write the bytes of one page of a chain anew.  Returns the page after it.
+ */
+static BlockNumber
+rewrite_vector_page(Relation index, BlockNumber block, uint32 owner,
+					const char *bytes, Size nbytes, bool building)
+{
+	Buffer		buffer;
+	FngVectorPage piece;
+	FngChange	change;
+	Page		page;
+	BlockNumber next;
+
+	if (!BlockNumberIsValid(block))
+		fng_report_bad_page(index, FNG_META_BLOCK, "leads to a vector that ends early");
+	buffer = ReadBuffer(index, block);
+	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+	fng_check_page(index, buffer, FNG_PAGE_VECTOR);
+	page = BufferGetPage(buffer);
+	if (FngPageGetOpaque(page)->owner != owner || FngPageGetVector(page)->nbytes != nbytes)
+		fng_report_bad_page(index, block, "holds a piece of another vector");
+	fng_change_begin(&change, index, building);
+	page = fng_change_page(&change, buffer, false);
+	piece = FngPageGetVector(page);
+	memcpy(piece->bytes, bytes, nbytes);
+	fng_change_finish(&change);
+	next = FngPageGetOpaque(BufferGetPage(buffer))->next;
+	UnlockReleaseBuffer(buffer);
 	return next;
 }

@@ -64,12 +64,14 @@ fng_read_ahead(FngSearch *search, BlockNumber block)
 	Buffer		buffer;
 
 	if (index->cold == 0)
-		buffer = ReadBuffer(search->relation, block);
+		buffer = fng_read_block(search->relation, block, NULL);
 	else
 	{
 		BlockNumber blocks[1 + MAX_AHEAD];
-		uint32		n = choose_ahead(search, block, blocks);
+		uint32		n;
 
+		fng_check_block(search->relation, block);
+		n = choose_ahead(search, block, blocks);
 		index->cold--;
 		buffer = read_together(search, blocks, n);
 	}
@@ -88,7 +90,8 @@ reads_so_far(void)
 
 /*
  * The block wanted, then those of the best candidates that this search has
- * not asked for yet.  Returns their number, 1 + MAX_AHEAD at most.
+ * not asked for yet and that are there.  Returns their number, 1 + MAX_AHEAD
+ * at most.
  *
  * Once near is full, a candidate that is farther than its last is not likely
  * to be expanded.
@@ -112,9 +115,10 @@ choose_ahead(FngSearch *search, BlockNumber wanted, BlockNumber *blocks)
 	}
 	(void) ask_for(search, wanted);
 	blocks[n++] = wanted;
-	if (nahead > 0 && search->has_next &&
-		ask_for(search, FngIdBlock(&search->index->layout, search->next.id)))
-		blocks[n++] = FngIdBlock(&search->index->layout, search->next.id);
+	block = FngIdBlock(&search->index->layout, search->next.id);
+	if (nahead > 0 && search->has_next && ask_for(search, block) &&
+		fng_has_block(search->relation, block))
+		blocks[n++] = block;
 
 	if (search->nnear == search->list_size)
 		farthest = search->near[search->nnear - 1].score;
@@ -134,7 +138,7 @@ choose_ahead(FngSearch *search, BlockNumber wanted, BlockNumber *blocks)
 		last = frontier->best_estimates[least];
 		block = FngIdBlock(&search->index->layout, frontier->best_ids[least]);
 		if (visited_lookup(search->visited, frontier->best_ids[least]) == NULL &&
-			ask_for(search, block))
+			ask_for(search, block) && fng_has_block(search->relation, block))
 			blocks[n++] = block;
 	}
 	return n;
@@ -238,7 +242,7 @@ Buffer
 fng_read_backwards(Relation index, BlockNumber block, BlockNumber *ahead)
 {
 	uint64		before = reads_so_far();
-	Buffer		buffer = ReadBuffer(index, block);
+	Buffer		buffer = fng_read_block(index, block, NULL);
 	int			concurrency;
 
 	if (reads_so_far() == before)

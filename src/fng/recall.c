@@ -47,6 +47,8 @@
 #define MIN_LIST_SIZE		10
 #define MAX_LIST_SIZE		2000
 
+static bool calibrate(FngControls *controls, FngSearch *search, uint64 nnodes,
+					  uint32 *list_size, double *recall);
 static double choose_list_size(FngControls *controls, FngSearch *search, uint32 *list_size);
 static void check_select(const FngInspection *inspection);
 static void choose_controls(FngControls *controls, pg_prng_state *prng);
@@ -68,35 +70,66 @@ fng_calibrate(FngBuild *build)
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	FngSearch  *search = fng_search_create(build->index, context);
-	pg_prng_state prng;
 	FngControls controls = {0};
 	uint32		list_size;
 	double		recall;
 
-	pg_prng_seed(&prng, build->meta.seed + 1);
 	controls.build = build;
 	controls.index = build->index;
-	controls.layout = &fng_search_index(search)->layout;
-	controls.n = Min(Max(build->nrows / ROWS_PER_QUERY, MIN_QUERIES), MAX_QUERIES);
-	controls.k = CALIBRATION_K;
 	fng_build_phase(build, FNG_PHASE_CALIBRATE, RelationGetNumberOfBlocks(build->index));
-	choose_controls(&controls, &prng);
-	if (controls.n > 0)
+	if (calibrate(&controls, search, build->nrows, &list_size, &recall) &&
+		fng_team_rank(build->team) == 0)
 	{
-		fng_find_truth(&controls);
-		recall = choose_list_size(&controls, search, &list_size);
-
-		/* a single row has no neighbours to find */
-		if (!isnan(recall) && fng_team_rank(build->team) == 0)
-		{
-			fng_read_meta(build->index, &build->meta);
-			build->meta.calibrated_search_res_cnt = list_size;
-			build->meta.calibrated_recall = (float) recall;
-			fng_rewrite_meta(build->index, &build->meta);
-		}
+		fng_read_meta(build->index, &build->meta);
+		build->meta.calibrated_search_res_cnt = list_size;
+		build->meta.calibrated_recall = (float) recall;
+		fng_rewrite_meta(build->index, &build->meta);
 	}
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
+}
+
+/*
+ * Find it for an index of about so many live nodes that others use and change.
+ * Returns false if there is nothing to find.
+ */
+bool
+fng_calibrate_again(Relation index, uint64 nnodes, uint32 *list_size, float *recall)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "fng calibration",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	FngSearch  *search = fng_search_create(index, context);
+	FngControls controls = {0};
+	double		measured = NAN;
+	bool		found;
+
+	controls.index = index;
+	found = calibrate(&controls, search, nnodes, list_size, &measured);
+	*recall = (float) measured;
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	return found;
+}
+
+/* False if there are no neighbours to find: of no row, or a single one. */
+static bool
+calibrate(FngControls *controls, FngSearch *search, uint64 nnodes,
+		  uint32 *list_size, double *recall)
+{
+	const FngIndex *index = fng_search_index(search);
+	pg_prng_state prng;
+
+	pg_prng_seed(&prng, index->meta.seed + 1);
+	controls->layout = &index->layout;
+	controls->n = (uint32) Min(Max(nnodes / ROWS_PER_QUERY, MIN_QUERIES), MAX_QUERIES);
+	controls->k = CALIBRATION_K;
+	choose_controls(controls, &prng);
+	if (controls->n == 0)
+		return false;
+	fng_find_truth(controls);
+	*recall = choose_list_size(controls, search, list_size);
+	return !isnan(*recall);
 }
 
 /* The least that reaches the target, to a sixteenth, and the recall there. */

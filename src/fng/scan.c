@@ -64,6 +64,7 @@ typedef struct FngScan
 	uint32		next_tid;
 	BlockNumber chain;			/* then those of this chain */
 	FngPageKind chain_kind;
+	BlockNumber chain_steps;
 
 	/* the walk */
 	BlockNumber next_block;
@@ -259,6 +260,7 @@ next_rows(IndexScanDesc scan)
 	state->next_tid = state->ntids = 0;
 	if (BlockNumberIsValid(state->chain))
 	{
+		fng_count_step(index, state->chain, &state->chain_steps);
 		state->chain = fng_copy_tid_page(index, state->chain, state->chain_kind,
 										 state->tids, &state->ntids, NULL);
 		return true;
@@ -309,6 +311,7 @@ next_found(FngScan *state, const FngFound *found)
 		state->tids[state->ntids++] = found->tid;
 	state->chain = found->tid_chain;
 	state->chain_kind = FNG_PAGE_TIDS;
+	state->chain_steps = 0;
 }
 
 /* Go on with the rows that the meta page remembers. */
@@ -321,6 +324,7 @@ start_chain(IndexScanDesc scan, FngPageKind kind)
 	fng_read_meta(scan->indexRelation, &meta);
 	state->chain = kind == FNG_PAGE_NANS ? meta.nan_head : meta.null_head;
 	state->chain_kind = kind;
+	state->chain_steps = 0;
 }
 
 /* Return the rows of the next page, in no order. */

@@ -38,6 +38,12 @@
 /* The list grows by one for so many rows returned; measured in src/README. */
 #define WIDEN_EVERY		4
 
+/* What the nodes visited for an insert usually take */
+#define VISIT_SCRATCH	(512 * 1024)
+
+/* To collect neighbours, visit at most so many times those wanted. */
+#define COLLECT_FACTOR	4
+
 static void prepare_query(FngSearch *search, const float *query, float aux,
 						  uint32 list_size, float explore_factor);
 static void reset_level(FngSearch *search, uint8 level);
@@ -66,7 +72,6 @@ fng_search_create(Relation index, MemoryContext parent)
 	search->index = fng_index_open(index, context);
 	search->file = compat_relation_file(index);
 	layout = &search->index->layout;
-	search->visit_context = AllocSetContextCreate(context, "fng visits", ALLOCSET_DEFAULT_SIZES);
 	search->query = palloc(layout->vector_bytes);
 	search->coded = palloc(layout->code.dim * sizeof(float));
 	search->rotated = palloc(layout->code.rotdim * sizeof(float));
@@ -80,6 +85,14 @@ fng_search_create(Relation index, MemoryContext parent)
 	search->visited = visited_create(context, 512, NULL);
 	MemoryContextSwitchTo(old);
 	return search;
+}
+
+/* Use a search that was made when the index was open some time ago. */
+void
+fng_search_set_relation(FngSearch *search, Relation index)
+{
+	search->relation = index;
+	search->file = compat_relation_file(index);
 }
 
 void
@@ -165,7 +178,8 @@ fng_search_returned(FngSearch *search, uint32 id)
 
 /*
  * Search one level for a value that is to be linked into it: all nodes
- * visited until the list_size nearest are nearer than every estimate.
+ * visited until the list_size nearest that are live are nearer than every
+ * estimate.  Where most are dead it stops before.
  * Returns their number, in order of visit; they live until the next collect.
  */
 uint32
@@ -174,6 +188,9 @@ fng_search_collect(FngSearch *search, const float *value, float aux,
 {
 	MemoryContext old = MemoryContextSwitchTo(search->context);
 
+	if (search->visit_context == NULL)
+		search->visit_context = compat_create_scratch_context(search->context, "fng visits",
+															  VISIT_SCRATCH);
 	MemoryContextReset(search->visit_context);
 	search->visits_capacity = 4 * list_size;
 	search->visits = MemoryContextAlloc(search->visit_context,
@@ -182,7 +199,7 @@ fng_search_collect(FngSearch *search, const float *value, float aux,
 	prepare_query(search, value, aux, list_size, 0);
 	search->collecting = true;
 	enter(search, level);
-	while (!is_next_known(search))
+	while (!is_next_known(search) && search->nvisits < COLLECT_FACTOR * list_size)
 		fng_expand_best(search);
 	search->collecting = false;
 	MemoryContextSwitchTo(old);

@@ -50,10 +50,12 @@ typedef struct FngVisit
 	BlockNumber tid_chain;
 	float		aux;
 	double		score;
+	XLogRecPtr	lsn;			/* of the page */
 	const float *value;
 } FngVisit;
 
 extern FngSearch *fng_search_create(Relation index, MemoryContext parent);
+extern void fng_search_set_relation(FngSearch *search, Relation index);
 extern const FngIndex *fng_search_index(const FngSearch *search);
 extern void fng_search_start(FngSearch *search, const float *query,
 							 uint32 list_size, float explore_factor);

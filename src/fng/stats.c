@@ -35,6 +35,8 @@ typedef struct FngStats
 	uint64		nan_rows;
 	uint64		nodes;			/* live nodes of the base */
 	uint64		dead_nodes;
+	uint64		unlinked_nodes;
+	uint64		free_slots;		/* of pages of the base */
 	uint64		edges;			/* of live nodes of the base */
 	uint32		degree_min;
 	uint32		degree_max;
@@ -50,6 +52,8 @@ enum
 	COL_NAN_ROWS,
 	COL_NODES,
 	COL_DEAD_NODES,
+	COL_UNLINKED_NODES,
+	COL_FREE_SLOTS,
 	COL_LEVELS,
 	COL_DEGREE_MIN,
 	COL_DEGREE_MEAN,
@@ -142,10 +146,13 @@ count_page(FngStats *stats, BlockNumber block, Page page)
 			{
 				uint64		id = (uint64) block * layout->slots_per_page + i;
 
-				if (id < stats->map.nids && opaque->level < FNG_MAX_LEVELS &&
-					fng_node_usable(layout, page, i, opaque->level))
+				if (id >= stats->map.nids || opaque->level >= FNG_MAX_LEVELS)
+					continue;
+				if (fng_node_usable(layout, page, i, opaque->level))
 					count_node(stats, (uint32) id, opaque->level,
 							   FngSlotNode(FngPageSlot(layout, page, i)));
+				else if (opaque->level == 0)
+					stats->free_slots++;
 			}
 			break;
 		case FNG_PAGE_TIDS:
@@ -169,6 +176,12 @@ count_node(FngStats *stats, uint32 id, uint8 level, const FngNodeData *node)
 {
 	uint32		degree = (uint32) node->degree + node->npending;
 
+	if (node->flags == FNG_NODE_UNLINKED)
+	{
+		if (level == 0)
+			stats->unlinked_nodes++;
+		return;
+	}
 	stats->map.nodes[id] = FNG_MAP_USED | level;
 	if (node->flags & FNG_NODE_DEAD)
 		stats->map.nodes[id] |= FNG_MAP_DEAD;
@@ -255,6 +268,8 @@ fill_counts(const FngStats *stats, Datum *values, bool *nulls)
 	values[COL_NAN_ROWS] = Int64GetDatum(stats->nan_rows);
 	values[COL_NODES] = Int64GetDatum(nodes);
 	values[COL_DEAD_NODES] = Int64GetDatum(stats->dead_nodes);
+	values[COL_UNLINKED_NODES] = Int64GetDatum(stats->unlinked_nodes);
+	values[COL_FREE_SLOTS] = Int64GetDatum(stats->free_slots);
 	values[COL_LEVELS] = Int32GetDatum(stats->meta.nlevels);
 	values[COL_DEGREE_MIN] = Int32GetDatum(stats->degree_min);
 	values[COL_DEGREE_MAX] = Int32GetDatum(stats->degree_max);

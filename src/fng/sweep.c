@@ -135,6 +135,12 @@ sweep_pages(FngSweep *sweep, FngSearch *returned)
 
 		CHECK_FOR_INTERRUPTS();
 		LockBuffer(buffer, BUFFER_LOCK_SHARE);
+		if (PageIsNew(BufferGetPage(buffer)) ||
+			fng_page_kind(sweep->index, buffer) != FNG_PAGE_NODE)
+		{
+			UnlockReleaseBuffer(buffer);
+			continue;
+		}
 		memcpy(page.data, BufferGetPage(buffer), BLCKSZ);
 		UnlockReleaseBuffer(buffer);
 
@@ -167,6 +173,7 @@ put_node(FngSweep *sweep, const FngNodeData *node, const float *value,
 		 BufferAccessStrategy strategy)
 {
 	BlockNumber chain = node->link;
+	BlockNumber nsteps = 0;
 
 	ExecClearTuple(sweep->input);
 	for (int i = 0; i < sweep->nkeys; i++)
@@ -191,6 +198,7 @@ put_node(FngSweep *sweep, const FngNodeData *node, const float *value,
 		uint32		ntids;
 
 		CHECK_FOR_INTERRUPTS();
+		fng_count_step(sweep->index, chain, &nsteps);
 		chain = fng_copy_tid_page(sweep->index, chain, FNG_PAGE_TIDS, tids, &ntids, strategy);
 		for (uint32 i = 0; i < ntids; i++)
 			put_row(sweep, &tids[i]);

@@ -224,6 +224,17 @@ extern uint32_t graph_select(const GraphParams *params, uint32_t dim,
 							 uint32_t *chosen, void *scratch);
 
 /*
+ * The same if what is known of the candidates is their squared distance to
+ * the node and, cosines[i * ncand + j], the cosine of the angle under which
+ * the node sees candidates i and j.  dist[i] = 0 is a candidate equal to the
+ * node.
+ */
+extern uint32_t graph_select_by_angle(const GraphParams *params, uint32_t ncand,
+									  const float *dist, const float *cosines,
+									  const bool *protect, uint32_t *chosen,
+									  void *scratch);
+
+/*
  * Greedy page packing from the entry: order[k] is the row that gets position
  * k; positions k*per_page .. form a page.  Every row appears once.  order is
  * shared.

@@ -361,6 +361,46 @@ graph_select(const GraphParams *params, uint32_t dim,
 }
 
 /*
+ * Select for one node that sees its candidates under known angles.  See
+ * graph.h.  Distances are taken relative to the farthest candidate.
+ */
+uint32_t
+graph_select_by_angle(const GraphParams *params, uint32_t ncand,
+					  const float *dist, const float *cosines,
+					  const bool *protect, uint32_t *chosen, void *scratch)
+{
+	GraphSelection sel;
+	float		unit;
+	uint32_t	i;
+	uint32_t	j;
+
+	if (ncand == 0)
+		return 0;
+	graph_selection_init(&sel, ncand, scratch);
+	unit = sqrtf(dist[ncand - 1]);
+	for (i = 0; i < sel.ld; i++)
+		sel.dist[i] = i < ncand && unit > 0.0f ? sqrtf(dist[i]) / unit : 0.0f;
+	for (i = 0; i < ncand; i++)
+	{
+		float	   *pair = sel.pair + i * sel.ld;
+		float		di = sel.dist[i];
+
+		sel.order[i] = i;
+		for (j = 0; j < ncand; j++)
+		{
+			float		dj = sel.dist[j];
+			float		d = di * di + dj * dj - 2.0f * di * dj * cosines[i * ncand + j];
+
+			pair[j] = d > 0.0f ? d : 0.0f;
+		}
+		for (; j < sel.ld; j++)
+			pair[j] = 1.0f;
+	}
+	return graph_selection_run(params, &sel, (const uint8_t *) protect,
+							   params->max_degree, chosen);
+}
+
+/*
  * A first selection for every node from the nearest half of its pool, half
  * as many edges as the final one: it tells reverse.c where edges would lead.
  */

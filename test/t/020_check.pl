@@ -7,30 +7,8 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 use Descartes;
+use IndexFile;
 use Test::More;
-
-use constant {
-	BLCKSZ => 8192,
-	CONTENT => 64,				# of all pages but the meta page
-	META => 24,
-	SPECIAL => 8192 - 16,
-	PAGE_NODE => 2,
-	PAGE_VECTOR => 3,
-	PAGE_TIDS => 4,
-	PAGE_NULLS => 5,
-	PAGE_NANS => 6,
-	FLAG_LIVE => 1,
-	FLAG_DEAD => 2,
-	NO_ID => 0xFFFFFFFF
-};
-
-# Offsets in the special space, in the header of a slot, in the meta page; see
-# fng.h.
-my %special = (next => 0, owner => 4, kind => 8, level => 9, version => 12, page_id => 14);
-my %node = (stamp => 0, tid => 8, flags => 14, link => 16, vector => 20, mul_scale => 24,
-	aux => 28, degree => 34, npending => 35, mark => 36, ids => 40);
-my %meta = (magic => 0, dim => 8, metric => 12, code_dim => 16, bits => 24, max_degree => 26,
-	slot_size => 32, nlevels => 72, entry => 80, top_nodes => 88, level_head => 92, null_head => 124);
 
 my $cluster = start_node('main', "fsync = off\nautovacuum = off\nmax_wal_size = 4GB");
 
@@ -108,95 +86,8 @@ foreach my $table (sort keys %tables)
 		INSERT INTO ${table}_2 SELECT * FROM $table;});
 	is(check_message("${table}_grown", 1), '', "$table: index grown by inserts");
 
-	my ($slot_size, $slots, $degree, $dim) = split /\|/, $cluster->safe_psql('postgres', qq{
-		SELECT slot_size, slots_per_page, max_neighbor_cnt, dimensions
-		FROM descartes_index_stats('${table}_built')});
-	$layout{$table} = {slot_size => $slot_size, slots => $slots, degree => $degree,
-		add => 40 + 4 * $degree, mul => 40 + 8 * $degree, vector => 40 + 10 * $degree,
-		codes => (40 + 10 * $degree + 4 * $dim + 63) & ~63};
+	$layout{$table} = index_layout($cluster, "${table}_built");
 }
-
-# The index file in memory, for damaging it.
-package IndexFile;
-
-sub new
-{
-	my ($class, $path, $layout) = @_;
-	open(my $fh, '<:raw', $path) or die "$path: $!";
-	local $/;
-	my $bytes = <$fh>;
-	close $fh;
-	return bless {path => $path, bytes => $bytes, layout => $layout}, $class;
-}
-
-sub save
-{
-	my ($self) = @_;
-	open(my $fh, '>:raw', $self->{path}) or die "$self->{path}: $!";
-	print $fh $self->{bytes};
-	close $fh;
-}
-
-sub get
-{
-	my ($self, $at, $format, $size) = @_;
-	return unpack($format, substr($self->{bytes}, $at, $size));
-}
-
-sub put
-{
-	my ($self, $at, $format, @values) = @_;
-	my $new = pack($format, @values);
-	substr($self->{bytes}, $at, length $new) = $new;
-}
-
-# The first byte of all pages of a kind (and level), and of the special space
-# of the first of them.
-sub pages
-{
-	my ($self, $kind, $level) = @_;
-	return grep {
-		$self->get($_ + main::SPECIAL + 8, 'C', 1) == $kind &&
-			(!defined $level || $self->get($_ + main::SPECIAL + 9, 'C', 1) == $level)
-	} map { $_ * main::BLCKSZ } 0 .. length($self->{bytes}) / main::BLCKSZ - 1;
-}
-
-sub special
-{
-	my ($self, $kind, $level) = @_;
-	return ($self->pages($kind, $level))[0] + main::SPECIAL;
-}
-
-# The first byte of all live slots of a level, and the id of a slot.
-sub slots
-{
-	my ($self, $level) = @_;
-	my $layout = $self->{layout};
-	my @slots;
-
-	foreach my $page ($self->pages(main::PAGE_NODE, $level // 0))
-	{
-		push @slots, grep { $self->get($_ + 14, 'v', 2) == main::FLAG_LIVE }
-			map { $page + main::CONTENT + $_ * $layout->{slot_size} } 0 .. $layout->{slots} - 1;
-	}
-	return @slots;
-}
-
-sub id
-{
-	my ($self, $slot) = @_;
-	my $page = int($slot / main::BLCKSZ);
-	return $page * $self->{layout}{slots} +
-		($slot - $page * main::BLCKSZ - main::CONTENT) / $self->{layout}{slot_size};
-}
-
-sub degree
-{
-	my ($self, $slot) = @_;
-	return $self->get($slot + 34, 'C', 1);
-}
-
-package main;
 
 # The damages: table, name, code, and what the message must say.
 my @damages = (
@@ -224,11 +115,11 @@ my @damages = (
 	[plain => 'magic', sub { $_[0]->put(META + $meta{magic}, 'V', 7) },
 		qr/no fng meta data/],
 	[plain => 'dimensions', sub { $_[0]->put(META + $meta{dim}, 'V', 15) },
-		qr/15 dimensions, its column 16|impossible/],
+		qr/of another index|impossible/],
 	[plain => 'no dimensions', sub { $_[0]->put(META + $meta{dim}, 'V', 0) },
 		qr/impossible/],
 	[plain => 'metric', sub { $_[0]->put(META + $meta{metric}, 'v', 3) },
-		qr/not those of the operator class/],
+		qr/of another index|impossible/],
 	[plain => 'bits', sub { $_[0]->put(META + $meta{bits}, 'v', 3) },
 		qr/impossible/],
 	[plain => 'slot size', sub { $_[0]->put(META + $meta{slot_size}, 'V', 64) },

@@ -9,7 +9,8 @@ use warnings;
 use Exporter 'import';
 use Test::More;
 
-our @EXPORT = qw(create_generators drain drain_ok vector_literal plan_uses same_answers_ok);
+our @EXPORT =
+  qw(create_generators drain drain_query drain_ok vector_literal plan_uses same_answers_ok);
 
 # SQL functions that make vectors:
 #
@@ -44,13 +45,35 @@ sub vector_literal
 # Settings with which the planner takes the index where it can.
 my $indexed = 'SET enable_seqscan = off; SET enable_sort = off;';
 
-# Reads all of $table by the index, in order of the distance to $query (an SQL
-# expression), and by an exact scan of the same snapshot.  The table has
-# columns id and embedding.  Returns a hash of counts: rows (of the exact
-# scan), extra (rows of the index that the exact scan has not, or not so
-# often), missing, inversions (rows nearer than one before them), misplaced
-# (rows without a distance before one that has one).  Rows that the graph
-# search misses come late, from the sweep, and are inversions, too.
+# SQL of one statement that reads all of $table by the index, in order of the
+# distance to $query (an SQL expression), and by an exact scan of the same
+# snapshot.  The table has columns id and embedding.  Its one row has the
+# counts of drain.  Option where: a condition on the rows.
+sub drain_query
+{
+	my ($table, $operator, $query, %options) = @_;
+	my $where = $options{where} ? "WHERE $options{where}" : '';
+
+	return qq{
+		WITH i AS MATERIALIZED (SELECT row_number() OVER () AS n, id, d
+				FROM (SELECT id, embedding $operator $query AS d FROM $table $where
+					ORDER BY embedding $operator $query) o),
+			e AS MATERIALIZED (SELECT id, embedding $operator $query AS d FROM $table $where)
+		SELECT (SELECT count(*) FROM e),
+			(SELECT count(*) FROM (SELECT id FROM i EXCEPT ALL SELECT id FROM e) x),
+			(SELECT count(*) FROM (SELECT id FROM e EXCEPT ALL SELECT id FROM i) x),
+			(SELECT count(*) FROM (SELECT d, max(d) OVER (ORDER BY n ROWS BETWEEN
+				UNBOUNDED PRECEDING AND 1 PRECEDING) AS farthest FROM i) x WHERE d < farthest),
+			(SELECT count(*) FROM i WHERE d IS NULL AND
+				n < (SELECT max(n) FROM i WHERE d IS NOT NULL))};
+}
+
+# Runs that, if the index is what reads the table, and returns a hash of
+# counts: rows (of the exact scan), extra (rows of the index that the exact
+# scan has not, or not so often), missing, inversions (rows nearer than one
+# before them), misplaced (rows without a distance before one that has one).
+# Rows that the graph search misses come late, from the sweep, and are
+# inversions, too.
 sub drain
 {
 	my ($node, $table, $operator, $query, %options) = @_;
@@ -61,17 +84,8 @@ sub drain
 
 	plan_uses($node, $ordered, 'Index Scan', $options{settings})
 	  or die "no index scan for: $ordered";
-	my $row = $node->safe_psql(
-		'postgres', ($options{settings} // '') . qq{; $indexed
-		WITH i AS MATERIALIZED (SELECT row_number() OVER () AS n, id, d FROM ($ordered) o),
-			e AS MATERIALIZED (SELECT id, embedding $operator $query AS d FROM $table $where)
-		SELECT (SELECT count(*) FROM e),
-			(SELECT count(*) FROM (SELECT id FROM i EXCEPT ALL SELECT id FROM e) x),
-			(SELECT count(*) FROM (SELECT id FROM e EXCEPT ALL SELECT id FROM i) x),
-			(SELECT count(*) FROM (SELECT d, max(d) OVER (ORDER BY n ROWS BETWEEN
-				UNBOUNDED PRECEDING AND 1 PRECEDING) AS farthest FROM i) x WHERE d < farthest),
-			(SELECT count(*) FROM i WHERE d IS NULL AND
-				n < (SELECT max(n) FROM i WHERE d IS NOT NULL));});
+	my $row = $node->safe_psql('postgres', ($options{settings} // '') . "; $indexed"
+		  . drain_query($table, $operator, $query, %options));
 	@counts{qw(rows extra missing inversions misplaced)} = split /\|/, (split /\n/, $row)[-1];
 	return \%counts;
 }

@@ -322,6 +322,44 @@ squared(const float *a, const float *b, uint32_t dim)
 }
 
 /*
+ * graph_select_by_angle against graph_select.  Cosines are rounded, so a few
+ * close calls may go the other way.
+ */
+static void
+test_select_by_angle(const GraphParams *params, uint32_t ncand, uint32_t dim,
+					 const float *node, const float *const *vectors,
+					 const float *dist, void *scratch)
+{
+	float	   *cosines = malloc((size_t) ncand * ncand * sizeof(float));
+	uint32_t	expected[64];
+	uint32_t	chosen[64];
+	uint32_t	nexpected;
+	uint32_t	n;
+	uint32_t	common = 0;
+
+	for (uint32_t i = 0; i < ncand; i++)
+		for (uint32_t j = 0; j < ncand; j++)
+		{
+			double		product = 0;
+
+			for (uint32_t k = 0; k < dim; k++)
+				product += ((double) vectors[i][k] - node[k]) * ((double) vectors[j][k] - node[k]);
+			cosines[i * ncand + j] = dist[i] > 0 && dist[j] > 0 ?
+				(float) (product / sqrt((double) dist[i] * dist[j])) : 0;
+		}
+	nexpected = graph_select(params, dim, ncand, vectors, dist, NULL, expected, scratch);
+	n = graph_select_by_angle(params, ncand, dist, cosines, NULL, chosen, scratch);
+	for (uint32_t i = 0; i < n; i++)
+		for (uint32_t j = 0; j < nexpected; j++)
+			common += chosen[i] == expected[j];
+	check(n > 0 && common + 2 >= n && common + 2 >= nexpected,
+		  "%u chosen by angle, %u by distance, %u by both", n, nexpected, common);
+	check(graph_select_by_angle(params, 0, dist, cosines, NULL, chosen, scratch) == 0,
+		  "chosen of no candidates");
+	free(cosines);
+}
+
+/*
  * graph_select against the definition of the strict core.
  */
 static void
@@ -428,6 +466,9 @@ test_select(void)
 	for (i = 0, k = 0; i < n; i++)
 		k += chosen[i] < 100;
 	check(k == 1, "%u of candidates identical to the node", k);
+
+	/* by angles, as seen from the node: the same choice */
+	test_select_by_angle(&params, NCAND, DIM, node, vectors, dist, scratch);
 
 	/* all identical to the node itself, and few candidates */
 	memset(dist, 0, sizeof(dist));
