@@ -84,6 +84,8 @@ fng_calibrate(FngBuild *build)
 	if (controls.n > 0)
 	{
 		fng_find_truth(&controls);
+		fng_log_pages(build);
+		fng_merge_truth(&controls);
 		recall = choose_list_size(&controls, search, &list_size);
 
 		/* a single row has no neighbours to find */
