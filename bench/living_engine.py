@@ -38,6 +38,7 @@ BY_TURN = "pool JOIN turn USING (id) WHERE number"
 
 PROGRESS = re.compile(r"progress: ([0-9.]+) s, ([0-9.]+) tps")
 PATIENCE = 10                   # seconds that a backend may take to end
+PAUSE = 0.05                    # seconds from one VACUUM to the next
 
 
 class Truth:
@@ -287,6 +288,7 @@ class Living(SqlEngine):
                     started = perf_counter()
                     connection.execute("VACUUM items")
                     seconds.append(perf_counter() - started)
+                    over.wait(PAUSE)
             except psycopg.Error as error:
                 errors.append(error)
 

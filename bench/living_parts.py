@@ -136,7 +136,7 @@ def write(bases, args, count, busy):
         best = max(best or 0, found["tps"])
         if busy:
             found["vacuums"] = len(vacuums[n])
-            found["vacuum_seconds"] = median(vacuums[n])
+            found["vacuum_seconds"] = max(vacuums[n])
             found["reader_tps"] = median(reads[n]) if reads[n] else None
     return {"writers": {str(n): found for n, found in by_writers.items()},
             "wrong": wrong}

@@ -169,7 +169,7 @@ def writers_lines(part):
                           number(found.get("vacuum_seconds"), ".2f", 0)))
     return [f"  writers: descartes, runs of {part['rows']:,} rows", *table(
         ("writers", *RATE_HEAD, "of fewer", "reader tps", "VACUUMs",
-         "each, s"), *lines)]
+         "most, s"), *lines)]
 
 
 def wal_lines(part):

@@ -18,7 +18,7 @@
 # Shares of fng's phases, in their order; other methods have but one phase.
 phases=("loading tuples" 2 "rotating" 1 "finding neighbors" 36 "selecting edges" 10
 	"adding reverse edges" 27 "connecting" 1 "ordering" 3 "writing" 13
-	"checking that nodes are found" 5 "calibrating" 5 "logging" 2)
+	"checking that nodes are found" 5 "logging" 2 "calibrating" 5)
 cells=20
 
 # One row, whether anything is built or not.  A phase without a total of its

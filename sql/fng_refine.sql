@@ -50,7 +50,7 @@ SELECT descartes_index_recall('refined_fng', 200) > 0.98 AS recall;
 -- after all rows went, and after new ones came
 DELETE FROM refined;
 VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF) refined;
-SELECT descartes_index_refine('refined_fng') AS nothing_to_do;
+SELECT descartes_index_refine('refined_fng') < 10 AS nothing_to_do;
 SELECT descartes_index_check('refined_fng', true);
 INSERT INTO refined SELECT i, point(8, i) FROM generate_series(1, 600) i;
 SELECT descartes_index_refine('refined_fng') > 0 AS changed;
@@ -68,17 +68,17 @@ SELECT descartes_index_refine('few_fng') IS NOT NULL AS done;
 SELECT descartes_index_check('few_fng', true);
 
 -- other metrics, with rows at distance NaN; levels between; unlogged, temporary
-SET descartes.debug_level_ratio = 4;
+SET descartes.debug_level_ratio = 3;
 CREATE TABLE shapes (id int, embedding vector(8));
 INSERT INTO shapes SELECT i, CASE WHEN i % 50 = 0 THEN '[0,0,0,0,0,0,0,0]' ELSE point(8, i) END
-	FROM generate_series(1, 5000) i;
+	FROM generate_series(1, 2200) i;
 CREATE INDEX shapes_levels ON shapes USING fng (embedding vector_l2_ops) WITH (max_neighbor_cnt = 16);
 RESET descartes.debug_level_ratio;
 CREATE INDEX shapes_ip ON shapes USING fng (embedding vector_ip_ops) WITH (max_neighbor_cnt = 16);
 CREATE INDEX shapes_cosine ON shapes USING fng (embedding vector_cosine_ops) WITH (max_neighbor_cnt = 16);
 DELETE FROM shapes WHERE id % 4 = 0;
 VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF) shapes;
-INSERT INTO shapes SELECT i, point(8, i) FROM generate_series(5001, 5200) i;
+INSERT INTO shapes SELECT i, point(8, i) FROM generate_series(2201, 2300) i;
 SELECT i AS index, levels FROM unnest('{shapes_levels,shapes_ip,shapes_cosine}'::regclass[]) i,
 	descartes_index_stats(i);
 SELECT i AS index, descartes_index_refine(i) > 0 AS changed

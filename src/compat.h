@@ -124,34 +124,74 @@ compat_extend_relation(Relation relation, ForkNumber fork)
 
 /*
  * Add n blocks of zeros to a fork that nobody else extends, without buffers:
- * the caller is to write and log them all.
+ * the caller is to write and log them all.  The file system gives the space at
+ * once, without writing to it; 16 does so by itself.  Before, the last block
+ * of each file of the relation is written, so that the server makes the file,
+ * and what is before it is allocated.
  */
+#if PG_VERSION_NUM >= 160000
 static inline void
 compat_extend_by_zeros(Relation relation, ForkNumber fork, BlockNumber first, BlockNumber n)
 {
-	SMgrRelation smgr = RelationGetSmgr(relation);
-
-#if PG_VERSION_NUM >= 160000
 	while (n > 0)
 	{
 		int			now = (int) Min(n, RELSEG_SIZE / 8);
 
 		CHECK_FOR_INTERRUPTS();
-		smgrzeroextend(smgr, fork, first, now, true);
+		smgrzeroextend(RelationGetSmgr(relation), fork, first, now, true);
 		first += now;
 		n -= now;
 	}
+}
 #else
+#include <fcntl.h>
+#include "storage/fd.h"
+
+/* Give blocks of one file of a fork, which has them as a hole, their space. */
+static inline void
+compat_allocate_blocks(SMgrRelation smgr, ForkNumber fork, BlockNumber first, BlockNumber n)
+{
+	char	   *base = relpath(smgr->smgr_rnode, fork);
+	char	   *path = first < RELSEG_SIZE ? base : psprintf("%s.%u", base, first / RELSEG_SIZE);
+	int			fd = OpenTransientFile(path, O_RDWR | PG_BINARY);
+	int			error;
+
+	if (fd < 0)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not open file \"%s\": %m", path)));
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		error = posix_fallocate(fd, (off_t) (first % RELSEG_SIZE) * BLCKSZ, (off_t) n * BLCKSZ);
+	} while (error == EINTR);
+	errno = error;
+	if (error != 0)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not extend file \"%s\" with posix_fallocate(): %m", path),
+				 errhint("Check free disk space.")));
+	CloseTransientFile(fd);
+}
+
+static inline void
+compat_extend_by_zeros(Relation relation, ForkNumber fork, BlockNumber first, BlockNumber n)
+{
 	PGAlignedBlock zeros;
 
 	memset(&zeros, 0, sizeof(zeros));
-	for (; n > 0; n--)
+	while (n > 0)
 	{
-		CHECK_FOR_INTERRUPTS();
-		smgrextend(smgr, fork, first++, zeros.data, true);
+		BlockNumber now = Min(n, RELSEG_SIZE - first % RELSEG_SIZE);
+		SMgrRelation smgr = RelationGetSmgr(relation);
+
+		smgrextend(smgr, fork, first + now - 1, zeros.data, true);
+		compat_allocate_blocks(smgr, fork, first, now);
+		first += now;
+		n -= now;
 	}
-#endif
 }
+#endif
 
 /*
  * Read streams came with 17, and leave to submit reads in batches with 18,

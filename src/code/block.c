@@ -172,6 +172,54 @@ code_block_put(const CodeParams *params, uint8_t *block,
 	}
 }
 
+/* The first n lanes of a block of one bit, at once: see the head of the file. */
+static void
+fill_bits1(uint32_t row_bytes, uint8_t *block, uint32_t lanes,
+		   const uint8_t *const *rows, uint32_t n)
+{
+	for (uint32_t i = 0; i < row_bytes; i++)
+	{
+		/* groups 2i and 2i + 1 of all lanes, the halves' bytes in one order */
+		uint8_t		byte[CODE_LANES];
+
+		for (uint32_t lane = 0; lane < n; lane++)
+			byte[lane] = rows[lane][i];
+		memset(byte + n, 0, sizeof(byte) - n);
+		for (uint32_t lane = 0; lane < CODE_HALF_LANES; lane++)
+		{
+			uint32_t	to = lane < 8 ? 2 * lane : 2 * (lane - 8) + 1;
+			uint8_t		low = byte[lane];
+			uint8_t		high = byte[lane + CODE_HALF_LANES];
+
+			if (lanes == CODE_HALF_LANES)
+				block[to] = low;
+			else
+			{
+				block[to] = (uint8_t) ((low & 0xf) | high << 4);
+				block[to + 16] = (uint8_t) (low >> 4 | (high & 0xf0));
+			}
+		}
+		block += lanes;
+	}
+}
+
+/*
+ * Write a whole block: the rows of its first n lanes, zeros to the others.
+ */
+void
+code_block_fill(const CodeParams *params, uint8_t *block, uint32_t lanes,
+				const uint8_t *const *rows, uint32_t n)
+{
+	if (params->bits == 1)
+	{
+		fill_bits1((uint32_t) code_row_bytes(params), block, lanes, rows, n);
+		return;
+	}
+	memset(block, 0, code_block_bytes(params, lanes));
+	for (uint32_t lane = 0; lane < n; lane++)
+		code_block_put(params, block, lanes, lane, rows[lane]);
+}
+
 /*
  * Read the row of a lane of a block.
  */

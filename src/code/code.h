@@ -138,11 +138,15 @@ extern float code_error_scale(const CodeParams *params);
 
 /*
  * Blocks.  lanes is CODE_LANES or CODE_HALF_LANES; a block takes
- * lanes * code_row_bytes bytes.  put and get move one lane's row.
+ * lanes * code_row_bytes bytes.  put and get move one lane's row; fill writes
+ * the first n lanes, and zeros to the others.
  */
 extern size_t code_block_bytes(const CodeParams *params, uint32_t lanes);
 extern void code_block_put(const CodeParams *params, uint8_t *block,
 						   uint32_t lanes, uint32_t lane, const uint8_t *row);
+extern void code_block_fill(const CodeParams *params, uint8_t *block,
+							uint32_t lanes, const uint8_t *const *rows,
+							uint32_t n);
 extern void code_block_get(const CodeParams *params, const uint8_t *block,
 						   uint32_t lanes, uint32_t lane, uint8_t *row);
 

@@ -13,12 +13,13 @@
  *	write		slots with codes, in their final order (buildwrite.c)
  *	findability every node must be found by its own vector (finish.c)
  *	insert		rows for which maintenance_work_mem had no room
- *	calibrate	the default list size (recall.c)
- *	log			all pages
+ *	log			all pages but the meta page
+ *	calibrate	the default list size (recall.c); then the meta page is logged
  *
- * All members of a team (buildteam.c) run all phases.  Pages are written
- * through shared buffers without WAL and logged at the end; nobody else can
- * see the relation before that.
+ * All members of a team (buildteam.c) run all phases.  But WAL goes to one file
+ * after the other, so rank 0 begins to log and the others to calibrate; who is
+ * ready helps.  Pages are written through shared buffers without WAL and logged
+ * when they change no more; nobody else can see the relation before that.
  *
  *-------------------------------------------------------------------------
  */
@@ -37,7 +38,8 @@
 
 static void init_host(FngBuild *build);
 static void write_first_pages(FngBuild *build);
-static void log_pages(FngBuild *build);
+static void choose_blocks_to_log(FngBuild *build);
+static void log_meta(FngBuild *build);
 static void *host_alloc(void *arg, size_t size);
 static void host_release(void *arg, void *memory);
 static void *host_alloc_shared(void *arg, size_t size);
@@ -156,9 +158,14 @@ fng_build_rows(FngBuild *build)
 		fng_team_unshare(build);
 		fng_make_findable(build);
 		fng_insert_rest(build);
-		fng_calibrate(build);
 	}
-	log_pages(build);
+	choose_blocks_to_log(build);
+	if (fng_team_rank(build->team) == 0)
+		fng_log_pages(build);
+	if (build->nrows > 0)
+		fng_calibrate(build);
+	fng_log_pages(build);
+	log_meta(build);
 	fng_team_leave(build);
 }
 
@@ -248,25 +255,49 @@ write_first_pages(FngBuild *build)
 	UnlockReleaseBuffer(buffer);
 }
 
-/* Log the whole fork, if the relation needs WAL. */
+/*
+ * Nothing but the meta page changes from here on.  All of the fork is to be
+ * logged, if the relation needs WAL.
+ */
 static void
-log_pages(FngBuild *build)
+choose_blocks_to_log(FngBuild *build)
+{
+	/* a worker may take a new relation for an old one: the leader decides */
+	build->blocks_to_log = (BlockNumber)
+		fng_team_tell(build->team, RelationNeedsWAL(build->index) ?
+					  RelationGetNumberOfBlocks(build->index) : 0);
+}
+
+/*
+ * Log pages that nobody has claimed, until there are none.
+ */
+void
+fng_log_pages(FngBuild *build)
 {
 	FngTeam    *team = build->team;
-	BlockNumber nblocks;
+	BlockNumber first = FNG_META_BLOCK + 1;
 	uint64		from;
 
-	/* a worker may take a new relation for an old one: the leader decides */
-	nblocks = (BlockNumber) fng_team_tell(team, RelationNeedsWAL(build->index) ?
-										  RelationGetNumberOfBlocks(build->index) : 0);
-	fng_build_phase(build, FNG_PHASE_LOG, nblocks);
-	while ((from = fng_team_claim(team, FNG_CLAIM_LOG, BLOCKS_TO_LOG)) < nblocks)
+	if (build->blocks_to_log == 0 ||
+		first + fng_team_claimed(team, FNG_CLAIM_LOG) >= build->blocks_to_log)
+		return;
+	fng_build_phase(build, FNG_PHASE_LOG, build->blocks_to_log);
+	while ((from = first + fng_team_claim(team, FNG_CLAIM_LOG, BLOCKS_TO_LOG)) <
+		   build->blocks_to_log)
 	{
 		log_newpage_range(build->index, MAIN_FORKNUM, (BlockNumber) from,
-						  (BlockNumber) Min(from + BLOCKS_TO_LOG, nblocks), true);
-		fng_build_progress(build, Min(fng_team_claimed(team, FNG_CLAIM_LOG), nblocks));
+						  (BlockNumber) Min(from + BLOCKS_TO_LOG, build->blocks_to_log), true);
+		fng_build_progress(build, first + fng_team_claimed(team, FNG_CLAIM_LOG));
 	}
-	fng_team_barrier(team);
+}
+
+/* The meta page is logged last, with what calibration has found. */
+static void
+log_meta(FngBuild *build)
+{
+	if (build->blocks_to_log > 0 && fng_team_rank(build->team) == 0)
+		log_newpage_range(build->index, MAIN_FORKNUM, FNG_META_BLOCK, FNG_META_BLOCK + 1, true);
+	fng_team_barrier(build->team);
 }
 
 /* GraphHost: 64-byte aligned memory, with the true start before it. */

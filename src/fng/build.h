@@ -33,8 +33,8 @@ typedef enum FngPhase
 	FNG_PHASE_WRITE,
 	FNG_PHASE_FINDABILITY,
 	FNG_PHASE_INSERT,
-	FNG_PHASE_CALIBRATE,
 	FNG_PHASE_LOG,
+	FNG_PHASE_CALIBRATE,
 	FNG_PHASE_COUNT,			/* these are descartes_index_refine's */
 	FNG_PHASE_REFINE,
 	FNG_PHASE_REPAIR,
@@ -49,6 +49,7 @@ typedef enum FngClaim
 {
 	FNG_CLAIM_FIND,
 	FNG_CLAIM_LOG,
+	FNG_CLAIM_TRUTH,
 	FNG_CLAIM_LEVEL
 } FngClaim;
 
@@ -159,6 +160,7 @@ typedef struct FngBuild
 
 	FngLevel	levels[FNG_MAX_LEVELS];
 	uint32		nlevels;
+	BlockNumber blocks_to_log;	/* once they change no more; 0: no WAL */
 } FngBuild;
 
 typedef struct FngDuplicate
@@ -173,6 +175,7 @@ extern void fng_build_init(FngBuild *build, Relation heap, Relation index, Index
 extern void fng_build_rows(FngBuild *build);
 extern void fng_build_phase(FngBuild *build, FngPhase phase, uint64 total);
 extern void fng_build_progress(FngBuild *build, uint64 done);
+extern void fng_log_pages(FngBuild *build);
 
 /* buildteam.c */
 extern int	fng_team_workers(Relation heap, const IndexInfo *info, Oid indexid);

@@ -56,10 +56,10 @@ fng_team_share(FngBuild *build, Size size)
 	/* a file is unmapped with the context, so the struct stays */
 	build->arena = MemoryContextAllocZero(build->context, sizeof(FngArena));
 	build->narenas++;
+	/* of private memory that is not used the system gives nothing */
 	if (fng_team_size(build->team) > 1)
 		base = share_with_team(build, size);
 	else
-		/* of what is not used the system gives nothing */
 		base = build->host.alloc(build, size);
 	graph_arena_init(&build->arena->books, base, size);
 }

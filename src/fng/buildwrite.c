@@ -21,6 +21,9 @@
 /* Pages, or vectors in pages of their own, that a member claims at a time */
 #define PAGES_AT_A_TIME		64
 
+/* Points of edges that are fetched ahead */
+#define POINTS_AHEAD	2
+
 /* Room to make a slot in */
 typedef struct SlotRoom
 {
@@ -34,6 +37,7 @@ static uint32 level_row_of_base(const FngLevel *level, uint32 base_row);
 static void write_level(FngBuild *build, uint32 l);
 static void write_page(FngBuild *build, uint32 l, uint32 number, SlotRoom *room);
 static void fill_slot(FngBuild *build, uint32 l, uint32 row, char *slot, SlotRoom *room);
+static void prefetch_point(FngBuild *build, const FngLevel *level, uint32 row);
 static uint32 down_id(const FngBuild *build, uint32 l, uint32 row);
 static void write_vectors(FngBuild *build, uint32 l);
 static void write_vector(FngBuild *build, uint32 l, uint32 row, float *value);
@@ -199,6 +203,7 @@ fill_slot(FngBuild *build, uint32 l, uint32 row, char *slot, SlotRoom *room)
 	FngNode		node = FngSlotNode(slot);
 	FngEdge		edges[FNG_MAX_DEGREE];
 	uint32		nedges = level->edges.ids == NULL ? 0 : level->edges.degree[row];
+	const uint32 *ids = level->edges.ids + (nedges == 0 ? 0 : (Size) row * level->edges.max_degree);
 
 	node->flags = FNG_NODE_LIVE;
 	node->mark = FNG_NODE_MARK + l;
@@ -220,9 +225,11 @@ fill_slot(FngBuild *build, uint32 l, uint32 row, char *slot, SlotRoom *room)
 	memcpy(room->point, fng_build_point(build, base_row), layout->code.rotdim * sizeof(float));
 	for (uint32 i = 0; i < nedges; i++)
 	{
-		uint32		to = level->edges.ids[(Size) row * level->edges.max_degree + i];
+		uint32		to = ids[i];
 		uint32		to_base = level->rows == NULL ? to : level->rows[to];
 
+		if (i + POINTS_AHEAD < nedges)
+			prefetch_point(build, level, ids[i + POINTS_AHEAD]);
 		edges[i].id = level_id(build, l, to);
 		edges[i].row = room->codes + i * layout->row_bytes;
 		edges[i].anchor = false;
@@ -231,6 +238,19 @@ fill_slot(FngBuild *build, uint32 l, uint32 row, char *slot, SlotRoom *room)
 					room->codes + i * layout->row_bytes, &edges[i].add, &edges[i].mul);
 	}
 	fng_slot_set_edges(layout, slot, edges, nedges);
+}
+
+/* A code takes less time than it takes to fetch its point from memory. */
+static void
+prefetch_point(FngBuild *build, const FngLevel *level, uint32 row)
+{
+	const float *point;
+
+	if (build->points == NULL)
+		return;
+	point = fng_build_point(build, level->rows == NULL ? row : level->rows[row]);
+	for (uint32 i = 0; i < build->layout.code.rotdim; i += 64 / sizeof(float))
+		__builtin_prefetch(point + i);
 }
 
 static uint32

@@ -44,6 +44,7 @@ typedef struct FngPoint
 	float	   *rotated;		/* NULL until needed */
 	float		dist;			/* squared, in coded space, to the node at
 								 * hand */
+	uint32		tie;			/* the order of those at the same distance */
 	bool		protect;		/* the node at hand must keep its edge to it */
 	XLogRecPtr	lsn;			/* of its page when it was visited */
 

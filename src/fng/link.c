@@ -16,12 +16,14 @@
 #include <float.h>
 
 #include "access/xlog.h"
+#include "common/hashfn.h"
+#include "frontier.h"
 #include "insert.h"
 #include "miscadmin.h"
 #include "utils/rel.h"
 
 /* A new node asks so many for an edge to it where that is cheap ... */
-#define MAX_BACK_LINKS	24
+#define MAX_BACK_LINKS(layout)	((layout)->max_degree * 3 / 4)
 
 /* ... and goes on until so many have given one where it is not. */
 #define MIN_BACK_LINKS	2
@@ -92,10 +94,12 @@ fng_choose_edges(FngInserter *inserter, FngPoint *node, FngPoint *candidates,
 	float	   *dist;
 	bool	   *protect;
 	uint32	   *indexes;
+	uint32		seed;
 	uint32		n;
 
 	if (ncandidates == 0)
 		return 0;
+	seed = hash_bytes((const unsigned char *) node->coded, layout->code.dim * sizeof(float));
 	vectors = palloc(ncandidates * sizeof(float *));
 	dist = palloc(ncandidates * sizeof(float));
 	protect = palloc(ncandidates * sizeof(bool));
@@ -108,6 +112,7 @@ fng_choose_edges(FngInserter *inserter, FngPoint *node, FngPoint *candidates,
 
 		/* selection wants numbers, however far */
 		candidates[i].dist = squared < FLT_MAX ? squared : FLT_MAX;
+		candidates[i].tie = fng_hash_id(candidates[i].id ^ seed);
 	}
 	qsort(candidates, ncandidates, sizeof(FngPoint), compare_points);
 	ncandidates = leave_nearest(candidates, ncandidates,
@@ -149,6 +154,10 @@ leave_nearest(FngPoint *candidates, uint32 ncandidates, uint32 most)
 	return n;
 }
 
+/*
+ * Where many are at the same distance (whose squares are beyond float32, say)
+ * each node must choose others, or nobody leads to most of them.
+ */
 static int
 compare_points(const void *a, const void *b)
 {
@@ -157,7 +166,7 @@ compare_points(const void *a, const void *b)
 
 	if (left->dist != right->dist)
 		return left->dist < right->dist ? -1 : 1;
-	return left->id < right->id ? -1 : (left->id > right->id);
+	return left->tie < right->tie ? -1 : (left->tie > right->tie);
 }
 
 /*
@@ -220,7 +229,7 @@ fng_link_new(FngInserter *inserter, uint8 level, FngPoint *point, FngPoint **cho
 	{
 		for (uint32 i = 0; i < nchosen; i++)
 		{
-			if (accepted >= (cold ? MIN_BACK_LINKS : MAX_BACK_LINKS))
+			if (accepted >= (cold ? MIN_BACK_LINKS : MAX_BACK_LINKS(&inserter->index->layout)))
 				break;
 			if (asked[i] || (!cold && is_cold(inserter, chosen, asked, nchosen, i)))
 				continue;

@@ -69,7 +69,6 @@ fng_slot_set_edges(const FngLayout *layout, char *slot, const FngEdge *edges,
 	uint32		first = 0;
 
 	Assert(nedges <= layout->max_degree);
-	memset(FngSlotCodes(layout, slot), 0, layout->max_degree * layout->row_bytes);
 	memset(FngSlotPending(layout, slot, 0), 0, layout->max_pending * layout->pending_bytes);
 	for (uint32 i = 0; i < layout->max_degree; i++)
 	{
@@ -83,11 +82,13 @@ fng_slot_set_edges(const FngLayout *layout, char *slot, const FngEdge *edges,
 	while (first < layout->max_degree)
 	{
 		uint32		lanes = fng_block_lanes(layout, first);
+		const uint8 *rows[CODE_LANES];
+		uint32		n;
 
-		for (uint32 lane = 0; lane < lanes && first + lane < nedges; lane++)
-			code_block_put(&layout->code,
-						   FngSlotCodes(layout, slot) + first * layout->row_bytes,
-						   lanes, lane, edges[first + lane].row);
+		for (n = 0; n < lanes && first + n < nedges; n++)
+			rows[n] = edges[first + n].row;
+		code_block_fill(&layout->code, FngSlotCodes(layout, slot) + first * layout->row_bytes,
+						lanes, rows, n);
 		first += lanes;
 	}
 	node->degree = nedges;

@@ -321,7 +321,7 @@ rewrite_vector_page(Relation index, BlockNumber block, uint32 owner,
 
 	if (!BlockNumberIsValid(block))
 		fng_report_bad_page(index, FNG_META_BLOCK, "leads to a vector that ends early");
-	buffer = ReadBuffer(index, block);
+	buffer = fng_read_chained(index, block, FNG_PAGE_VECTOR, NULL);
 	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
 	fng_check_page(index, buffer, FNG_PAGE_VECTOR);
 	page = BufferGetPage(buffer);

@@ -128,6 +128,11 @@ calibrate(FngControls *controls, FngSearch *search, uint64 nnodes,
 	if (controls->n == 0)
 		return false;
 	fng_find_truth(controls);
+	if (controls->build != NULL)
+	{
+		fng_log_pages(controls->build);
+		fng_merge_truth(controls);
+	}
 	*recall = choose_list_size(controls, search, list_size);
 	return !isnan(*recall);
 }

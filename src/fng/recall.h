@@ -25,5 +25,6 @@ typedef struct FngControls
 
 /* truth.c */
 extern void fng_find_truth(FngControls *controls);
+extern void fng_merge_truth(FngControls *controls);
 
 #endif							/* DESCARTES_FNG_RECALL_H */

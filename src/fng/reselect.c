@@ -16,6 +16,7 @@
 #include <float.h>
 #include <math.h>
 
+#include "frontier.h"
 #include "insert.h"
 
 /*
@@ -32,6 +33,7 @@ typedef struct Choice
 	const FngEdge *edge;
 	uint32		index;			/* among the edges of the slot */
 	float		dist;			/* squared, from the node */
+	uint32		tie;			/* the order of those at the same distance */
 	float	   *x;				/* point of the grid */
 } Choice;
 
@@ -77,6 +79,7 @@ fng_reselect(FngInserter *inserter, FngPoint *from, char *slot, const FngEdge *a
 		choices[i].x = grid + i * layout->code.coded;
 		code_decode(&layout->code, edges[i].row, choices[i].x);
 		choices[i].dist = edge_distance(layout, from->rotated, &edges[i], choices[i].x);
+		choices[i].tie = fng_hash_id(edges[i].id ^ fng_hash_id(from->id));
 		if (i < nedges && edges[i].anchor)
 			nanchors++;
 	}
@@ -128,6 +131,7 @@ edge_distance(const FngLayout *layout, const float *centre, const FngEdge *edge,
 	return Min(squared, FLT_MAX);
 }
 
+/* Ties are not to be the same for all nodes, see link.c. */
 static int
 compare_choices(const void *a, const void *b)
 {
@@ -136,7 +140,7 @@ compare_choices(const void *a, const void *b)
 
 	if (left->dist != right->dist)
 		return left->dist < right->dist ? -1 : 1;
-	return left->edge->id < right->edge->id ? -1 : (left->edge->id > right->edge->id);
+	return left->tie < right->tie ? -1 : (left->tie > right->tie);
 }
 
 /* The cosine of the angle between each two of the choices. */

@@ -137,6 +137,9 @@ fng_gettuple(IndexScanDesc scan, ScanDirection direction)
 	if (found)
 	{
 		scan->xs_heaptid = state->tids[state->next_tid++];
+		if (unlikely(!ItemPointerIsValid(&scan->xs_heaptid)))
+			fng_report_bad_page(scan->indexRelation, FNG_META_BLOCK,
+								"leads to a heap TID that is none");
 		scan->xs_recheck = false;
 		scan->xs_recheckorderby = false;
 	}

@@ -21,6 +21,9 @@
 /* Rows of a block */
 #define BLOCK_ROWS		32
 
+/* Pages that a member of a team claims at a time */
+#define PAGES_AT_A_TIME	256
+
 /* Relative error of a product of float32, with room to spare */
 #define PRODUCT_ERROR	1e-4
 
@@ -35,56 +38,76 @@ typedef struct RowBlock
 	double	   *query_norms;
 } RowBlock;
 
-static void scan_blocks(FngControls *controls, BlockNumber first, BlockNumber end);
+static bool claim_blocks(const FngControls *controls, BlockNumber *first, BlockNumber *end);
+static void scan_blocks(FngControls *controls, BlockNumber first, BlockNumber end, RowBlock *rows);
 static void init_rows(const FngControls *controls, RowBlock *block);
 static void add_row(FngControls *controls, RowBlock *block, uint32 id, const float *value);
 static void compare_rows(FngControls *controls, RowBlock *block);
 static bool may_be_near(const FngLayout *layout, float product, double query_norm,
 						double norm, double limit);
 static void offer(double *nearest, uint32 k, double score);
-static void merge_truth(FngControls *controls);
 
-/* One pass over all nodes for the true k nearest of every control. */
+/*
+ * One pass over all nodes for the true k nearest of every control.  In a team
+ * each member looks at the pages that it claims; fng_merge_truth must follow.
+ */
 void
 fng_find_truth(FngControls *controls)
 {
-	BlockNumber nblocks = RelationGetNumberOfBlocks(controls->index) - (FNG_META_BLOCK + 1);
-	FngTeam    *team = controls->build != NULL ? controls->build->team : NULL;
-	uint32		rank = team != NULL ? fng_team_rank(team) : 0;
-	uint32		size = team != NULL ? fng_team_size(team) : 1;
+	BlockNumber first = FNG_META_BLOCK + 1;
+	BlockNumber end = RelationGetNumberOfBlocks(controls->index);
+	RowBlock	rows;
 
 	controls->nearest = MemoryContextAllocHuge(CurrentMemoryContext,
 											   mul_size(controls->n, controls->k * sizeof(double)));
 	for (Size i = 0; i < (Size) controls->n * controls->k; i++)
 		controls->nearest[i] = DBL_MAX;
-	scan_blocks(controls,
-				FNG_META_BLOCK + 1 + (BlockNumber) ((uint64) nblocks * rank / size),
-				FNG_META_BLOCK + 1 + (BlockNumber) ((uint64) nblocks * (rank + 1) / size));
-	if (size > 1)
-		merge_truth(controls);
+	init_rows(controls, &rows);
+	if (controls->build == NULL)
+		scan_blocks(controls, first, end, &rows);
+	else
+	{
+		while (claim_blocks(controls, &first, &end))
+			scan_blocks(controls, first, end, &rows);
+	}
+	compare_rows(controls, &rows);
+}
+
+/*
+ * Claim pages, the last ones first: who logs pages begins with the first.
+ * False if there are no more.
+ */
+static bool
+claim_blocks(const FngControls *controls, BlockNumber *first, BlockNumber *end)
+{
+	FngBuild   *build = controls->build;
+	uint64		n = RelationGetNumberOfBlocks(controls->index) - (FNG_META_BLOCK + 1);
+	uint64		from = fng_team_claim(build->team, FNG_CLAIM_TRUTH, PAGES_AT_A_TIME);
+
+	fng_build_progress(build, from);
+	if (from >= n)
+		return false;
+	*end = (BlockNumber) (FNG_META_BLOCK + 1 + n - from);
+	*first = (BlockNumber) (*end - Min(PAGES_AT_A_TIME, n - from));
+	return true;
 }
 
 static void
-scan_blocks(FngControls *controls, BlockNumber first, BlockNumber end)
+scan_blocks(FngControls *controls, BlockNumber first, BlockNumber end, RowBlock *rows)
 {
 	const FngLayout *layout = controls->layout;
 	BufferAccessStrategy strategy = GetAccessStrategy(BAS_BULKREAD);
 	float	   *chained = layout->vector_inline ? NULL : palloc(layout->vector_bytes);
 	PGAlignedBlock page;
-	RowBlock	rows;
 	FngPass		pass;
 	Buffer		buffer;
 
-	init_rows(controls, &rows);
 	fng_pass_begin(&pass, controls->index, first, end, strategy);
 	while ((buffer = fng_pass_next(&pass)) != InvalidBuffer)
 	{
 		BlockNumber block = BufferGetBlockNumber(buffer);
 
 		CHECK_FOR_INTERRUPTS();
-		if (controls->build != NULL && block % 64 == 0)
-			fng_build_progress(controls->build,
-							   (uint64) (block - first) * fng_team_size(controls->build->team));
 		LockBuffer(buffer, BUFFER_LOCK_SHARE);
 		memcpy(page.data, BufferGetPage(buffer), BLCKSZ);
 		UnlockReleaseBuffer(buffer);
@@ -102,11 +125,12 @@ scan_blocks(FngControls *controls, BlockNumber first, BlockNumber end)
 									  layout->vector_bytes, strategy);
 				value = chained;
 			}
-			add_row(controls, &rows, FngMakeId(layout, block, i), value);
+			add_row(controls, rows, FngMakeId(layout, block, i), value);
 		}
 	}
-	compare_rows(controls, &rows);
 	fng_pass_end(&pass);
+	if (chained != NULL)
+		pfree(chained);
 	FreeAccessStrategy(strategy);
 }
 
@@ -191,14 +215,16 @@ may_be_near(const FngLayout *layout, float product, double query_norm, double no
 }
 
 /* Each member of the team has looked at its share of the blocks. */
-static void
-merge_truth(FngControls *controls)
+void
+fng_merge_truth(FngControls *controls)
 {
 	FngBuild   *build = controls->build;
 	Size		n = (Size) controls->n * controls->k;
 	Size		size = mul_size(fng_team_size(build->team), n * sizeof(double));
 	double	   *shared;
 
+	if (fng_team_size(build->team) == 1)
+		return;
 	fng_team_share(build, size + 64);
 	shared = fng_team_alloc(build, size);
 	memcpy(shared + fng_team_rank(build->team) * n, controls->nearest, n * sizeof(double));

@@ -180,7 +180,7 @@ my %errors;
 foreach my $target (@targets)
 {
 	my ($table, $shape) = @$target;
-	my $sql = "\\set VERBOSITY verbose\n" . join(";\n", 'SET statement_timeout = 20000',
+	my $sql = "\\set VERBOSITY verbose\n" . join(";\n", 'SET statement_timeout = 120000',
 		'SET enable_seqscan = off', 'SET enable_sort = off', statements($table, $shape)) . ';';
 	my ($status, $out, $err) = $cluster->psql('postgres', $sql, on_error_stop => 0);
 	my %seen;

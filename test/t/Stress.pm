@@ -85,7 +85,7 @@ sub run
 	my (%options) = @_;
 	my $self = bless {
 		seconds => 60, crashes => 3, seed => 1, out => sub { note($_[0]) }, %options,
-		begun => time(), killed => 0, phase => 0, check_time => 5, findings => 0, seen => {},
+		begun => time(), killed => 0, phase => 0, told => -1, check_time => 5, findings => 0, seen => {},
 		tables => { map { $_ => { %{ $shapes{$_} } } } keys %shapes },
 		truth => StressTruth->new }, __PACKAGE__;
 
@@ -97,7 +97,7 @@ sub run
 		my $left = $self->{begun} + $self->{seconds} - time() - $phases * $self->{check_time};
 		my $seconds = $left / $phases * ($phases > 1 ? 0.5 + rand(1) : 1);
 
-		$self->load($seconds > 1 ? $seconds : 1, $phases > 1 ? $self->next_crash : undef);
+		$self->load($seconds > 2 ? $seconds : 2, $phases > 1 ? $self->next_crash : undef);
 		$self->check;
 	}
 	$self->finish;
@@ -123,7 +123,9 @@ sub finding
 
 	$self->{findings}++;
 	$self->say("FINDING (seed $self->{seed}, phase $self->{phase}): " . substr($text, 0, 3000));
-	return if $self->{findings} > 20;
+	# the logs once per phase
+	return if $self->{told} == $self->{phase};
+	$self->{told} = $self->{phase};
 	foreach my $node (@$self{qw(primary standby)})
 	{
 		next unless $node && -e $node->logfile;

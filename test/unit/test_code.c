@@ -302,6 +302,32 @@ documented_bit(uint32_t bits, uint32_t lanes, uint32_t lane, uint32_t i,
 		slot % (8 / bits) * bits + b;
 }
 
+/* A block filled at once is that of so many puts into zeros. */
+static void
+check_fill(const CodeParams *params, uint32_t lanes, const uint8_t *rows,
+		   uint32_t n)
+{
+	size_t		row_bytes = code_row_bytes(params);
+	size_t		block_bytes = code_block_bytes(params, lanes);
+	uint8_t    *put = allocate(block_bytes);
+	uint8_t    *filled = allocate(block_bytes);
+	const uint8_t *pointers[CODE_LANES];
+
+	memset(put, 0, block_bytes);
+	fill_random(filled, block_bytes);
+	for (uint32_t lane = 0; lane < n; lane++)
+	{
+		pointers[lane] = rows + (lanes - 1 - lane) * row_bytes;
+		code_block_put(params, put, lanes, lane, pointers[lane]);
+	}
+	code_block_fill(params, filled, lanes, pointers, n);
+	if (memcmp(put, filled, block_bytes) != 0)
+		complain("B %u m %u lanes %u: block of %u rows differs",
+				 params->bits, params->coded, lanes, n);
+	free(put);
+	free(filled);
+}
+
 static void
 check_block(const CodeParams *params, uint32_t lanes)
 {
@@ -348,6 +374,9 @@ check_block(const CodeParams *params, uint32_t lanes)
 							 params->bits, params->coded, lanes, lane, i);
 			}
 	}
+
+	for (uint32_t n = 0; n <= lanes; n += n < 3 ? 1 : 5)
+		check_fill(params, lanes, rows, n);
 	free(rows);
 	free(block);
 	free(row);
@@ -364,7 +393,7 @@ test_blocks(void)
 		check_block(&params, CODE_LANES);
 		check_block(&params, CODE_HALF_LANES);
 	}
-	group_done("put and get, and every bit where block.c says");
+	group_done("put, get and fill, and every bit where block.c says");
 }
 
 /* Scores by one query; scalar receives those of the scalar level. */
