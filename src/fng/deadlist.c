@@ -87,7 +87,7 @@ read_list(FngVacuum *vacuum, uint64 *nids)
 	BlockNumber block = vacuum->meta.dead_head;
 	uint64		capacity = 0;
 	uint32	   *ids = NULL;
-	BlockNumber npages = 0;
+	BlockNumber nsteps = 0;
 
 	*nids = 0;
 	while (BlockNumberIsValid(block))
@@ -95,9 +95,8 @@ read_list(FngVacuum *vacuum, uint64 *nids)
 		Buffer		buffer;
 		FngDeadPage list;
 
-		if (npages++ > vacuum->nblocks)
-			fng_report_bad_page(vacuum->index, block, "is in a list of dead nodes without end");
 		CHECK_FOR_INTERRUPTS();
+		fng_count_step(vacuum->index, block, &nsteps);
 		buffer = fng_read_chained(vacuum->index, block, FNG_PAGE_DEAD, vacuum->info->strategy);
 		LockBuffer(buffer, BUFFER_LOCK_SHARE);
 		fng_check_page(vacuum->index, buffer, FNG_PAGE_DEAD);
