@@ -22,6 +22,7 @@ wal_consistency_checking = 'generic'
 wal_keep_size = '4GB'
 max_wal_size = '4GB'
 autovacuum = off
+shared_buffers = '64MB'
 fsync = off
 }, allows_streaming => 1);
 
