@@ -199,9 +199,11 @@ stop "$old_bin" before
 for mode in copy link; do
 	init "$new_bin" $mode new || { report 1 "$mode: initdb"; continue; }
 	mkdir "$sandbox/upgrade-$mode"
+	options=()
+	[ $mode = copy ] || options=(--link)
 	(cd "$sandbox/upgrade-$mode" && "$new_bin/pg_upgrade" -U postgres -b "$old_bin" -B "$new_bin" \
 		-d "$sandbox/before" -D "$sandbox/$mode" -s "$PGHOST" \
-		$([ $mode = link ] && echo --link)) >"$sandbox/upgrade.log" 2>&1
+		"${options[@]}") >"$sandbox/upgrade.log" 2>&1
 	status=$?
 	report $status "$mode: pg_upgrade"
 	if [ $status -ne 0 ]; then

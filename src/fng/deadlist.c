@@ -87,7 +87,7 @@ read_list(FngVacuum *vacuum, uint64 *nids)
 	BlockNumber block = vacuum->meta.dead_head;
 	uint64		capacity = 0;
 	uint32	   *ids = NULL;
-	BlockNumber npages = 0;
+	BlockNumber nsteps = 0;
 
 	*nids = 0;
 	while (BlockNumberIsValid(block))
@@ -95,11 +95,9 @@ read_list(FngVacuum *vacuum, uint64 *nids)
 		Buffer		buffer;
 		FngDeadPage list;
 
-		if (npages++ > vacuum->nblocks)
-			fng_report_bad_page(vacuum->index, block, "is in a list of dead nodes without end");
 		CHECK_FOR_INTERRUPTS();
-		buffer = ReadBufferExtended(vacuum->index, MAIN_FORKNUM, block, RBM_NORMAL,
-									vacuum->info->strategy);
+		fng_count_step(vacuum->index, block, &nsteps);
+		buffer = fng_read_chained(vacuum->index, block, FNG_PAGE_DEAD, vacuum->info->strategy);
 		LockBuffer(buffer, BUFFER_LOCK_SHARE);
 		fng_check_page(vacuum->index, buffer, FNG_PAGE_DEAD);
 		list = FngPageGetDead(BufferGetPage(buffer));
@@ -216,7 +214,8 @@ fng_compare_ids(const void *a, const void *b)
 void
 fng_dead_announce(FngVacuum *vacuum)
 {
-	Buffer		buffer = ReadBuffer(vacuum->index, vacuum->meta.dead_head);
+	Buffer		buffer = fng_read_chained(vacuum->index, vacuum->meta.dead_head,
+										  FNG_PAGE_DEAD, NULL);
 	FngChange	change;
 
 	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
@@ -249,7 +248,7 @@ fng_dead_save(FngVacuum *vacuum)
 			if (BufferIsValid(buffer))
 				UnlockReleaseBuffer(buffer);
 			CHECK_FOR_INTERRUPTS();
-			buffer = ReadBuffer(vacuum->index, block);
+			buffer = fng_read_chained(vacuum->index, block, FNG_PAGE_DEAD, NULL);
 			LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
 			fng_check_page(vacuum->index, buffer, FNG_PAGE_DEAD);
 		}

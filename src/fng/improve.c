@@ -261,7 +261,7 @@ fng_improve_read(FngImprove *improve, uint8 level, uint32 id, FngPoint *point,
 				 FngNodeData *node)
 {
 	const FngLayout *layout = &improve->layout;
-	Buffer		buffer = ReadBuffer(improve->index, FngIdBlock(layout, id));
+	Buffer		buffer = fng_read_block(improve->index, FngIdBlock(layout, id), NULL);
 	const char *slot = FngPageSlot(layout, BufferGetPage(buffer), FngIdSlot(layout, id));
 	float	   *value = palloc(layout->vector_bytes);
 	uint32		most = layout->max_degree + layout->max_pending;

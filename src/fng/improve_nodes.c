@@ -8,8 +8,9 @@
  * vectors are exact.  Nothing is written if the choice has nothing new.
  * Neighbours that are new are offered an edge back, as by an insert.
  *
- * An edge to a node that has few others stays, and so does an anchor.  So a call that is stopped
- * leaves no node less connected than before, but for what others do meanwhile.
+ * An edge to a node that has few others stays, and so does an anchor.  So a
+ * call that is stopped leaves no node less connected than before, but for what
+ * others do meanwhile.
  *
  *-------------------------------------------------------------------------
  */
@@ -112,7 +113,8 @@ improve_node(FngImprove *improve, uint8 level, uint32 id)
 	if (!fng_improve_read(improve, level, id, &node, &header))
 		return true;
 	candidates = list_candidates(improve, level, &node, &ncandidates, &nalive);
-	nchosen = fng_choose_edges(inserter, &node, candidates, ncandidates, chosen);
+	nchosen = fng_choose_edges(inserter, &node, candidates, ncandidates,
+							   ncandidates, chosen);
 
 	if (!is_better(&node, chosen, nchosen, nalive))
 		return true;

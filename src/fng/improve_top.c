@@ -125,10 +125,12 @@ mark_present(TopChange *change, BlockNumber block)
 {
 	const FngLayout *layout = &change->improve->layout;
 	BlockNumber ahead = InvalidBlockNumber;
+	BlockNumber nsteps = 0;
 	PGAlignedBlock page;
 
 	while (BlockNumberIsValid(block))
 	{
+		fng_count_step(change->improve->index, block, &nsteps);
 		copy_page(change, block, &ahead, page.data);
 		for (uint32 i = 0; i < layout->slots_per_page; i++)
 		{
@@ -151,10 +153,12 @@ replace_others(TopChange *change, BlockNumber block)
 {
 	const FngLayout *layout = &change->improve->layout;
 	BlockNumber ahead = InvalidBlockNumber;
+	BlockNumber nsteps = 0;
 	PGAlignedBlock page;
 
 	while (BlockNumberIsValid(block))
 	{
+		fng_count_step(change->improve->index, block, &nsteps);
 		copy_page(change, block, &ahead, page.data);
 		for (uint32 i = 0; i < layout->slots_per_page; i++)
 		{
@@ -190,6 +194,8 @@ copy_page(TopChange *change, BlockNumber block, BlockNumber *ahead, Page page)
 	fng_check_page(index, buffer, FNG_PAGE_NODE);
 	memcpy(page, BufferGetPage(buffer), BLCKSZ);
 	UnlockReleaseBuffer(buffer);
+	if (FngPageGetOpaque(page)->level != change->level)
+		fng_report_bad_page(index, block, "is in the chain of another level");
 }
 
 /*

@@ -287,8 +287,9 @@ fng_insert_at_level(FngInserter *inserter, uint8 level, FngPoint *point,
 					ItemPointer tid, uint32 down, const FngVisit *visits,
 					uint32 nvisits)
 {
+	uint32		max_degree = inserter->index->layout.max_degree;
 	FngPoint   *candidates = palloc(Max(1, nvisits) * sizeof(FngPoint));
-	FngPoint  **chosen = palloc(inserter->index->layout.max_degree * sizeof(FngPoint *));
+	FngPoint  **chosen = palloc(max_degree * sizeof(FngPoint *));
 	uint32		ncandidates = 0;
 	uint32		nchosen;
 	char	   *image;
@@ -298,7 +299,8 @@ fng_insert_at_level(FngInserter *inserter, uint8 level, FngPoint *point,
 		if (visits[i].flags & FNG_NODE_LIVE)
 			init_candidate(inserter, &candidates[ncandidates++], &visits[i]);
 	}
-	nchosen = fng_choose_edges(inserter, point, candidates, ncandidates, chosen);
+	nchosen = fng_choose_edges(inserter, point, candidates, ncandidates,
+							   Max(inserter->index->meta.build_res_cnt, max_degree), chosen);
 
 	image = fng_make_image(inserter, level, point, tid, down, chosen, nchosen);
 	point->id = level == 0 ? place_base(inserter, image, point->value, InvalidBuffer) :

@@ -77,7 +77,7 @@ extern uint32 fng_place_upper(FngInserter *inserter, uint8 level, char *image,
 extern void fng_point_init(FngInserter *inserter, FngPoint *point, uint32 id,
 						   const float *value, float aux);
 extern uint32 fng_choose_edges(FngInserter *inserter, FngPoint *node,
-							   FngPoint *candidates, uint32 ncandidates,
+							   FngPoint *candidates, uint32 ncandidates, uint32 most,
 							   FngPoint **chosen);
 extern void fng_make_edges(FngInserter *inserter, FngPoint *node, FngPoint **chosen,
 						   uint32 nchosen, FngEdge *edges);

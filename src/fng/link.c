@@ -80,12 +80,12 @@ fng_point_init(FngInserter *inserter, FngPoint *point, uint32 id,
 
 /*
  * Choose the edges of a node among candidates, which are sorted here by
- * distance.  Those to protect are kept whatever the rule says.  Returns their
- * number, at most max_degree, strongest first.
+ * distance: the nearest "most", and those to protect, which are kept whatever
+ * the rule says.  Returns their number, at most max_degree, strongest first.
  */
 uint32
 fng_choose_edges(FngInserter *inserter, FngPoint *node, FngPoint *candidates,
-				 uint32 ncandidates, FngPoint **chosen)
+				 uint32 ncandidates, uint32 most, FngPoint **chosen)
 {
 	const FngLayout *layout = &inserter->index->layout;
 	const DistanceKernels *kernels = distance_kernels();
@@ -115,8 +115,7 @@ fng_choose_edges(FngInserter *inserter, FngPoint *node, FngPoint *candidates,
 		candidates[i].tie = fng_hash_id(candidates[i].id ^ seed);
 	}
 	qsort(candidates, ncandidates, sizeof(FngPoint), compare_points);
-	ncandidates = leave_nearest(candidates, ncandidates,
-								Max(inserter->index->meta.build_res_cnt, layout->max_degree));
+	ncandidates = leave_nearest(candidates, ncandidates, most);
 	for (uint32 i = 0; i < ncandidates; i++)
 	{
 		vectors[i] = candidates[i].coded;

@@ -108,7 +108,7 @@ static uint8
 level_of(FngImprove *improve, uint32 id)
 {
 	const FngLayout *layout = &improve->layout;
-	Buffer		buffer = ReadBuffer(improve->index, FngIdBlock(layout, id));
+	Buffer		buffer = fng_read_block(improve->index, FngIdBlock(layout, id), NULL);
 	uint32		mark;
 
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);

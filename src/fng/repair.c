@@ -280,7 +280,7 @@ read_page(FngRepair *repair, uint32 id)
 	if (block < cached->nhints && BufferIsValid(cached->hints[block]) &&
 		ReadRecentBuffer(repair->file, MAIN_FORKNUM, block, cached->hints[block]))
 		return cached->hints[block];
-	buffer = ReadBuffer(repair->index, block);
+	buffer = fng_read_block(repair->index, block, NULL);
 	fng_remember_buffer(cached, block, buffer);
 	return buffer;
 }

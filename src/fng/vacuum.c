@@ -45,7 +45,7 @@ static void vacuum_all(FngVacuum *vacuum);
 static void vacuum_listed(FngVacuum *vacuum);
 static void vacuum_page(FngVacuum *vacuum, Buffer buffer);
 static void vacuum_tid_page(FngVacuum *vacuum, BlockNumber block);
-static bool has_condemned(FngVacuum *vacuum, Page page);
+static bool has_condemned(FngVacuum *vacuum, BlockNumber block, Page page);
 static void clear_tid_page(FngVacuum *vacuum, Page page);
 
 IndexBulkDeleteResult *
@@ -207,7 +207,7 @@ vacuum_page(FngVacuum *vacuum, Buffer buffer)
 static void
 vacuum_tid_page(FngVacuum *vacuum, BlockNumber block)
 {
-	if (has_condemned(vacuum, vacuum->page.data))
+	if (has_condemned(vacuum, block, vacuum->page.data))
 	{
 		Buffer		buffer = ReadBufferExtended(vacuum->index, MAIN_FORKNUM, block,
 												RBM_NORMAL, vacuum->info->strategy);
@@ -226,12 +226,14 @@ vacuum_tid_page(FngVacuum *vacuum, BlockNumber block)
 
 /* Is there any TID to remove on the page? */
 static bool
-has_condemned(FngVacuum *vacuum, Page page)
+has_condemned(FngVacuum *vacuum, BlockNumber block, Page page)
 {
 	FngTidPage	tids = FngPageGetTids(page);
 
 	for (uint32 i = 0; vacuum->callback != NULL && i < tids->ntids; i++)
 	{
+		if (!ItemPointerIsValid(&tids->tids[i]))
+			fng_report_bad_page(vacuum->index, block, "holds a heap TID that is none");
 		if (vacuum->callback(&tids->tids[i], vacuum->callback_state))
 			return true;
 	}

@@ -18,7 +18,7 @@
 #include "parts.h"
 
 /* Neighbours whose pools are looked at, and entries of each */
-#define REFINE_NEIGHBOURS	16
+#define REFINE_NEIGHBOURS	48
 #define REFINE_ENTRIES		48
 
 /* Candidates that are compared at a time */

@@ -167,11 +167,12 @@ sub statements
 		"INSERT INTO $table (embedding) SELECT array_fill(0, ARRAY[$dim])::vector FROM generate_series(1, $many)",
 		"INSERT INTO $table (embedding) SELECT embedding FROM $table WHERE embedding IS NOT NULL LIMIT 20");
 
-	push @inserts, "INSERT INTO $table (embedding) SELECT '[1,2,3,4]' FROM generate_series(1, $many)"
+	push @inserts, "INSERT INTO $table (embedding) SELECT '[1,2,3,4]' FROM generate_series(1, 100)"
 		if $shape eq 'chains';
 	return (@queries, @inserts, @queries, "DELETE FROM $table WHERE id % 3 = 0", "$vacuum $table", @inserts,
 		"DELETE FROM $table WHERE id % 3 = 1", "$vacuum $table", "$vacuum $table", @queries[ 0, 1 ], @inserts,
 		"SELECT descartes_index_check('${table}_fng', true)",
+		"SELECT descartes_index_refine('${table}_fng')", "$vacuum $table", @queries[ 0, 1 ],
 		"SELECT count(*) FROM descartes_index_stats('${table}_fng')",
 		"SELECT descartes_index_recall('${table}_fng', 20, 5)");
 }

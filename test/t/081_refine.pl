@@ -16,7 +16,7 @@ use Time::HiRes qw(usleep);
 
 srand(9);
 
-my $rows = 3000;
+my $rows = 2000;
 my $node = start_node('primary', q{
 wal_consistency_checking = 'generic'
 wal_keep_size = '4GB'
@@ -31,9 +31,6 @@ $node->backup('base');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
 $standby->init_from_backup($node, 'base', has_streaming => 1);
 $standby->start;
-
-# A refinement that takes its time, for others to meet it
-my $slowly = 'SET vacuum_cost_delay = 1; SET vacuum_cost_limit = 1000; SET vacuum_cost_page_hit = 10;';
 
 sub stats
 {
@@ -63,12 +60,15 @@ sub background
 	return $job;
 }
 
-# Start to refine, and wait until the middle of the longest phase.  Returns the
-# job and the backend's pid.
+# Start to refine, slowly, and wait until the middle of the longest phase.
+# Returns the job and the backend's pid.
 sub refine_to_the_middle
 {
-	my ($index) = @_;
-	my $job = background("$slowly SELECT descartes_index_refine('$index')");
+	my ($index, $delay) = @_;
+	my $job = background(qq{
+		SET vacuum_cost_delay = $delay;
+		SET vacuum_cost_page_hit = 10;
+		SELECT descartes_index_refine('$index')});
 	my $pid;
 
 	foreach my $try (1 .. 3000)
@@ -152,7 +152,7 @@ $node->safe_psql('postgres', qq{
 	INSERT INTO grown SELECT id, embedding FROM words WHERE id >= $rows;
 	DELETE FROM grown WHERE id % 3 = 0;
 	VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF) grown;});
-my ($job, $pid) = refine_to_the_middle('grown_fng');
+my ($job, $pid) = refine_to_the_middle('grown_fng', 1);
 $node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)");
 $job->{run}->finish;
 like(${ $job->{err} }, qr/canceling statement due to user request/, 'cancelled');
@@ -165,7 +165,7 @@ $note = first_note('grown_fng');
 is($note, 128, 'from the start again after the end');
 
 # So it does after a crash.
-($job, $pid) = refine_to_the_middle('grown_fng');
+($job, $pid) = refine_to_the_middle('grown_fng', 1);
 $node->stop('immediate');
 $job->{run}->finish;
 $node->start;
@@ -176,7 +176,7 @@ check_index($node, 'grown_fng', 1);
 cmp_ok(stats('grown_fng', 'in_degree_min'), '>=', 4, 'floor of in-degrees after a crash');
 
 # Others: those who read and write go on, VACUUM and a second call wait.
-($job, $pid) = refine_to_the_middle('grown_fng');
+($job, $pid) = refine_to_the_middle('grown_fng', 4);
 $node->safe_psql('postgres', qq{
 	SET lock_timeout = '10s';
 	INSERT INTO grown SELECT id + 100000, embedding FROM words WHERE id < 300;
@@ -203,7 +203,7 @@ my @writers = map { background(qq{
 	DO \$\$
 	BEGIN
 		FOR i IN 1 .. 60 LOOP
-			INSERT INTO grown SELECT 1000000 * $_ + i * 10 + id, embedding FROM words WHERE id % 300 = i AND id < 3000;
+			INSERT INTO grown SELECT 1000000 * $_ + i * 10 + id, embedding FROM words WHERE id % 300 = i AND id < $rows;
 			DELETE FROM grown WHERE id % 200 = i AND id < 100000;
 			IF i % 5 = 0 THEN ROLLBACK; ELSE COMMIT; END IF;
 		END LOOP;

@@ -170,8 +170,6 @@ sub set_up
 		$t->{literals} = [ split /\n/, $primary->safe_psql('postgres',
 				"SELECT embedding FROM ${table}_source WHERE id >= 0 ORDER BY id DESC LIMIT 50") ];
 		$t->{queries} = $primary->safe_psql('postgres', "SELECT count(*) FROM ${table}_queries");
-		$t->{refine} = $primary->safe_psql('postgres',
-			"SELECT to_regprocedure('descartes_index_refine(regclass)') IS NOT NULL") eq 't';
 	}
 	$self->{truth}{rows} = $self->server_rows($primary);
 
@@ -287,7 +285,7 @@ sub start_session
 sub stop_sessions
 {
 	my ($self, $children) = @_;
-	my $end = time() + 240;
+	my $end = time() + 500;
 
 	kill 'TERM', map { $_->{pid} } grep { !$_->{over} } @$children;
 	while (grep { !$_->{over} } @$children)
@@ -364,13 +362,9 @@ sub crash
 		my $node = $kind eq 'standby' ? $self->{standby} : $primary;
 
 		kill_all($node);
-		foreach (1 .. $kind eq 'recovery' ? 1 + int(rand(2)) : 0)
+		foreach (1 .. ($kind eq 'recovery' ? 1 + int(rand(2)) : 0))
 		{
-			system_log('pg_ctl', '-W', '-D', $node->data_dir, '-l', $node->logfile,
-				'-o', '--cluster-name=' . $node->name, 'start');
-			usleep(50_000 + rand(600_000));
-			$node->_update_pid(-1);
-			kill_all($node);
+			kill_starting($node);
 		}
 		$self->start_again($node);
 	}
@@ -393,6 +387,27 @@ sub kill_all
 	kill 'KILL', @processes;
 	wait_gone(60, @processes);
 	$node->{_pid} = undef;
+}
+
+# Starts a server and kills it while it recovers, or soon after.
+sub kill_starting
+{
+	my ($node) = @_;
+	my $pid;
+
+	system_log('pg_ctl', '-W', '-D', $node->data_dir, '-l', $node->logfile,
+		'-o', '--cluster-name=' . $node->name, 'start');
+	# until its postmaster says who it is
+	foreach my $try (1 .. 3000)
+	{
+		($pid) = -e $node->data_dir . '/postmaster.pid'
+		  ? slurp_file($node->data_dir . '/postmaster.pid') =~ /^(\d+)\n/ : ();
+		last if $pid && kill 0, $pid;
+		usleep(20_000);
+	}
+	$node->{_pid} = $pid;
+	usleep(rand(600_000));
+	kill_all($node);
 }
 
 # Waits until the processes are gone; those that stay for too long are killed.

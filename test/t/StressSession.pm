@@ -30,7 +30,7 @@ use POSIX qw(_exit);
 use Time::HiRes qw(time usleep);
 
 # Seconds without an answer after which a statement counts as hanging
-my $patience = 180;
+my $patience = 400;
 
 # What psql says when the server is gone, and errors of a server that goes
 my $lost = qr/server closed the connection|connection to server was lost|no connection to the server|^(?:psql: )?error: connection to server|could not (?:send|receive) data/;
@@ -390,13 +390,13 @@ my %operations = (
 	inspect => [ 0.5, sub {
 		my ($self, $table) = @_;
 
-		$self->must(rand() < 0.7 ? "SELECT descartes_index_stats('${table}_fng')"
-			: "SELECT descartes_index_recall('${table}_fng', 5)", '40P01', 'gone');
+		my $call = ("stats('${table}_fng')", "recall('${table}_fng', 5)", "prewarm('${table}_fng')")[ rand 3 ];
+
+		$self->must("SELECT descartes_index_$call", '40P01', 'gone');
 	} ],
 	refine => [ 1, sub {
 		my ($self, $table) = @_;
 
-		return unless $self->{tables}{$table}{refine};
 		$self->must("SELECT descartes_index_refine('${table}_fng')", '40P01', 'gone');
 	} ],
 	checkpoint => [ 0.7, sub { $_[0]->must('CHECKPOINT') } ],
@@ -458,16 +458,22 @@ sub transaction
 	$self->commit('COMMIT', \@changes);
 }
 
-# A change or VACUUM that is cancelled somewhere
+# A change, VACUUM or refinement that is cancelled somewhere
 sub cancel
 {
 	my ($self, $table) = @_;
 
 	$self->must('SET statement_timeout = ' . (1 + int(rand(40))));
 	my $ok = eval {
-		if (rand() < 0.3)
+		my $draw = rand();
+
+		if ($draw < 0.3)
 		{
 			$self->must("VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF) $table", '57014');
+		}
+		elsif ($draw < 0.45)
+		{
+			$self->must("SELECT descartes_index_refine('${table}_fng')", '57014', '40P01', 'gone');
 		}
 		else
 		{
