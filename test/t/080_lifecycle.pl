@@ -37,7 +37,7 @@ my %tables = (
 	product => ['<#>', 'vector_ip_ops', 24, 600, 4],
 	cosine => ['<=>', 'vector_cosine_ops', 130, 600, 4096],
 	long => ['<->', 'vector_l2_ops', 3000, 60, 4096],
-	long_levels => ['<=>', 'vector_cosine_ops', 1200, 540, 2],
+	long_levels => ['<=>', 'vector_cosine_ops', 1200, 540, 4096],
 	grown => ['<->', 'vector_l2_ops', 16, 0, 4096]);
 
 sub vacuum
