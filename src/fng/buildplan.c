@@ -165,9 +165,11 @@ shared_memory(const FngLayout *layout, uint32 nrows, bool outofcore)
 
 	/*
 	 * Levels between have points and edges besides.  Their ratio is at least
-	 * the root of the largest, see buildgraph.c.
+	 * the root of the largest, see buildgraph.c.  Tests want them in small
+	 * indexes, too, by a largest ratio below 4.
 	 */
-	if (nrows > FNG_TOP_TARGET * (uint32) descartes_debug_level_ratio)
+	if (nrows > FNG_TOP_TARGET * (uint32) descartes_debug_level_ratio ||
+		descartes_debug_level_ratio < 4)
 		row += (Size) ceil((point + edges) / (sqrt(descartes_debug_level_ratio) - 1));
 	return add_size(mul_size(nrows, row), 64 * 1024);
 }

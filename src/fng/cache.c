@@ -178,6 +178,7 @@ load_top(Relation index, FngIndex *entry)
 
 	if (!fng_has_block(index, entry->meta.top_nodes / layout->slots_per_page))
 		fng_report_bad_page(index, FNG_META_BLOCK, "counts more nodes than can be there");
+	entry->top_free = MemoryContextAlloc(entry->context, FNG_TOP_NODES * sizeof(uint32));
 	entry->top_ids = MemoryContextAlloc(entry->context, capacity * sizeof(uint32));
 	entry->top_down = MemoryContextAlloc(entry->context, capacity * sizeof(uint32));
 	points = MemoryContextAllocHuge(entry->context,
@@ -219,7 +220,7 @@ load_top_page(Relation index, FngIndex *entry, BlockNumber block, Page page,
 		char	   *slot = FngPageSlot(layout, page, i);
 		const float *value = FngSlotVector(layout, slot);
 
-		if (FngSlotNode(slot)->flags == 0 && entry->ntop_free < FNG_KNOWN_FREE)
+		if (FngSlotNode(slot)->flags == 0 && entry->ntop_free < FNG_TOP_NODES)
 			entry->top_free[entry->ntop_free++] = FngMakeId(layout, block, i);
 		if (!(FngSlotNode(slot)->flags & FNG_NODE_LIVE))
 			continue;

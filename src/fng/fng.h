@@ -313,9 +313,6 @@ typedef FngVectorPageData *FngVectorPage;
  */
 #define FNG_EPOCH_RELOAD	(1 << 16)
 
-/* Free slots of the top level that a backend remembers. */
-#define FNG_KNOWN_FREE		8
-
 /* Of the inserts into an index that was built without rows. */
 #define FNG_DEFAULT_LEVEL_RATIO	64
 
@@ -394,7 +391,8 @@ typedef struct FngIndex
 	uint32	   *top_ids;
 	uint32	   *top_down;		/* ids one level below */
 	uint32		ntop_free;
-	uint32		top_free[FNG_KNOWN_FREE];	/* slots free when we looked */
+	uint32	   *top_free;		/* slots that were free when we looked, or
+								 * FNG_NO_ID where we have looked again */
 	CodeParams	top_code;
 	uint8	   *top_blocks;
 	float	   *top_add;

@@ -228,16 +228,17 @@ drop_pending(const FngLayout *layout, char *slot, uint32 i)
 /*
  * Remove the edges that "drop" marks, in the order of fng_slot_edge_ids.  All
  * others stay as they are, but pending ones move to the lanes that get free,
- * then the last of the lanes.
+ * then the last of the lanes.  Counts beyond the layout are cut, too.
  */
 void
 fng_slot_drop_edges(const FngLayout *layout, char *slot, const bool *drop)
 {
 	FngNode		node = FngSlotNode(slot);
-	uint32		degree = node->degree;
+	uint32		degree = Min(node->degree, layout->max_degree);
 	uint8		row[BLCKSZ];
 
-	Assert(node->degree <= layout->max_degree && node->npending <= layout->max_pending);
+	node->degree = degree;
+	node->npending = Min(node->npending, layout->max_pending);
 	for (uint32 i = node->npending; i-- > 0;)
 	{
 		if (drop[degree + i])

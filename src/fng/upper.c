@@ -153,12 +153,18 @@ find_upper_slot(FngInserter *inserter, uint8 level, BlockNumber head, uint32 vic
 		if (BufferIsValid(buffer))
 			return buffer;
 	}
-	for (uint32 i = 0; i <= index->ntop_free; i++)
+	for (uint32 i = is_top ? 0 : index->ntop_free; i <= index->ntop_free; i++)
 	{
-		BlockNumber block = i < index->ntop_free ?
-		FngIdBlock(layout, index->top_free[i]) : head;
+		BlockNumber block = head;
 
-		if (!BlockNumberIsValid(block) || (i < index->ntop_free && !is_top))
+		if (i < index->ntop_free)
+		{
+			if (index->top_free[i] == FNG_NO_ID)
+				continue;
+			block = FngIdBlock(layout, index->top_free[i]);
+			index->top_free[i] = FNG_NO_ID;
+		}
+		if (!BlockNumberIsValid(block))
 			continue;
 		buffer = lock_upper_page(inserter, level, block);
 		if (!BufferIsValid(buffer))

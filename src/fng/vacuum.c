@@ -46,7 +46,8 @@ static void vacuum_listed(FngVacuum *vacuum);
 static void vacuum_page(FngVacuum *vacuum, Buffer buffer);
 static void vacuum_tid_page(FngVacuum *vacuum, BlockNumber block);
 static bool has_condemned(FngVacuum *vacuum, BlockNumber block, Page page);
-static void clear_tid_page(FngVacuum *vacuum, Page page);
+static void clear_tid_page(FngVacuum *vacuum, BlockNumber block, Page page);
+static bool is_condemned(FngVacuum *vacuum, BlockNumber block, ItemPointer tid);
 
 IndexBulkDeleteResult *
 fng_bulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
@@ -215,7 +216,7 @@ vacuum_tid_page(FngVacuum *vacuum, BlockNumber block)
 
 		LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
 		fng_change_begin(&change, vacuum->index, false);
-		clear_tid_page(vacuum, fng_change_page(&change, buffer, false));
+		clear_tid_page(vacuum, block, fng_change_page(&change, buffer, false));
 		fng_change_finish(&change);
 		memcpy(vacuum->page.data, BufferGetPage(buffer), BLCKSZ);
 		UnlockReleaseBuffer(buffer);
@@ -232,9 +233,7 @@ has_condemned(FngVacuum *vacuum, BlockNumber block, Page page)
 
 	for (uint32 i = 0; vacuum->callback != NULL && i < tids->ntids; i++)
 	{
-		if (!ItemPointerIsValid(&tids->tids[i]))
-			fng_report_bad_page(vacuum->index, block, "holds a heap TID that is none");
-		if (vacuum->callback(&tids->tids[i], vacuum->callback_state))
+		if (is_condemned(vacuum, block, &tids->tids[i]))
 			return true;
 	}
 	return false;
@@ -242,18 +241,26 @@ has_condemned(FngVacuum *vacuum, BlockNumber block, Page page)
 
 /* Close the gaps that condemned TIDs leave. */
 static void
-clear_tid_page(FngVacuum *vacuum, Page page)
+clear_tid_page(FngVacuum *vacuum, BlockNumber block, Page page)
 {
 	FngTidPage	tids = FngPageGetTids(page);
 	uint32		kept = 0;
 
 	for (uint32 i = 0; i < tids->ntids; i++)
 	{
-		if (vacuum->callback(&tids->tids[i], vacuum->callback_state))
+		if (is_condemned(vacuum, block, &tids->tids[i]))
 			vacuum->stats->tuples_removed++;
 		else
 			tids->tids[kept++] = tids->tids[i];
 	}
 	memset(&tids->tids[kept], 0, (tids->ntids - kept) * sizeof(ItemPointerData));
 	tids->ntids = kept;
+}
+
+static bool
+is_condemned(FngVacuum *vacuum, BlockNumber block, ItemPointer tid)
+{
+	if (!ItemPointerIsValid(tid))
+		fng_report_bad_page(vacuum->index, block, "holds a heap TID that is none");
+	return vacuum->callback(tid, vacuum->callback_state);
 }

@@ -1,8 +1,9 @@
 # A cursor on a standby is open while the primary lets nodes and pages of TIDs
 # go through all of their life: dead, unlinked, free, used again.  It returns
-# the rows of its snapshot, each once.  Or it is cancelled, where the standby
-# is told to hold replay up no longer; with hot_standby_feedback the primary
-# waits, and it never is.
+# the rows of its snapshot, each once.  Or it is cancelled: because a page that
+# it may be on the way to is used again, but not with hot_standby_feedback, for
+# then the primary waits with that; or for the pin on its page of the heap, which
+# the heap's own VACUUM waits for.
 
 use strict;
 use warnings;
@@ -43,8 +44,11 @@ $standby->start;
 
 my $vacuum = 'SELECT pg_current_xact_id(); VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF) t;';
 
-# What dies before the cursor opens, and what takes its place after
-my $delete = 'DELETE FROM t WHERE id % 4 <> 0;';
+# What dies before the cursor opens, and what takes its place after.  Ids go
+# in runs, so that pages of TIDs become empty.
+my $delete = q{
+	DELETE FROM t USING (SELECT max(id) AS last FROM t) m
+		WHERE id <= last - 5000 OR (last - id) / 700 % 2 = 1;};
 my $insert = q{
 	INSERT INTO t (embedding) SELECT clustered(16, 8) FROM generate_series(1, 300);
 	INSERT INTO t (embedding) SELECT centre(16, 3)::vector FROM generate_series(1, 2200);
@@ -57,7 +61,7 @@ foreach my $feedback ('off', 'on')
 	$standby->reload;
 	# how many vacuums come before the cursor, and how many rows it reads
 	# before the rest
-	foreach my $before (1 .. 3)
+	foreach my $before (0 .. 2)
 	{
 		foreach my $some (1, 600, 1600)
 		{
@@ -91,8 +95,10 @@ foreach my $feedback ('off', 'on')
 			};
 			if (!$ok)
 			{
-				$cancelled{$feedback}++;
-				like($session->{answer} . $session->{buffer}, qr/conflict with recovery/, "$name: cancelled");
+				my $why = $session->{answer} . $session->{buffer};
+
+				like($why, qr/conflict with recovery/, "$name: cancelled");
+				$cancelled{$feedback}++ unless $why =~ /holding shared buffer pin/;
 			}
 			else
 			{
@@ -107,8 +113,8 @@ foreach my $feedback ('off', 'on')
 		}
 	}
 }
-is($cancelled{on}, 0, 'no cursor is cancelled with feedback');
-note("cancelled without feedback: $cancelled{off}");
+cmp_ok($cancelled{off}, '>', 0, "$cancelled{off} cursors were in the way of what was used again");
+is($cancelled{on}, 0, 'none is with feedback');
 check_index($primary, 't_fng', 1);
 check_index($standby, 't_fng', 1);
 

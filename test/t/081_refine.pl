@@ -22,6 +22,7 @@ wal_consistency_checking = 'generic'
 wal_keep_size = '4GB'
 max_wal_size = '4GB'
 autovacuum = off
+shared_buffers = '64MB'
 fsync = off
 }, allows_streaming => 1);
 
@@ -176,7 +177,7 @@ check_index($node, 'grown_fng', 1);
 cmp_ok(stats('grown_fng', 'in_degree_min'), '>=', 4, 'floor of in-degrees after a crash');
 
 # Others: those who read and write go on, VACUUM and a second call wait.
-($job, $pid) = refine_to_the_middle('grown_fng', 4);
+($job, $pid) = refine_to_the_middle('grown_fng', 2);
 $node->safe_psql('postgres', qq{
 	SET lock_timeout = '10s';
 	INSERT INTO grown SELECT id + 100000, embedding FROM words WHERE id < 300;
