@@ -42,9 +42,16 @@ fng_find_base_slot(FngInserter *inserter, uint32 *slot, bool *is_new)
 		try_base_page(inserter, target, &buffer, slot))
 		return buffer;
 
+	/*
+	 * The page that has just become full leaves the map.  If it stayed, such
+	 * pages would follow each other there in the end, too many to be tried.
+	 */
 	if (!inserter->building)
 	{
-		block = GetPageWithFreeSpace(index, FNG_ROOM);
+		if (BlockNumberIsValid(target) && GetRecordedFreeSpace(index, target) > 0)
+			block = RecordAndGetPageWithFreeSpace(index, target, 0, FNG_ROOM);
+		else
+			block = GetPageWithFreeSpace(index, FNG_ROOM);
 		for (int i = 0; i < MAP_TRIES && BlockNumberIsValid(block); i++)
 		{
 			if (try_base_page(inserter, block, &buffer, slot))

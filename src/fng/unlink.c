@@ -362,8 +362,15 @@ note_page(FngVacuum *vacuum, BlockNumber block)
 		else
 			nfree++;
 	}
-	if (level > 0 || nfree == 0)
+	if (level > 0)
 		return;
+	if (nfree == 0)
+	{
+		/* what the map may still say of it costs inserts a look */
+		if (GetRecordedFreeSpace(vacuum->index, block) > 0)
+			RecordPageWithFreeSpace(vacuum->index, block, 0);
+		return;
+	}
 	RecordPageWithFreeSpace(vacuum->index, block, FNG_ROOM);
 	vacuum->room_found = true;
 	if (nfree == layout->slots_per_page)
