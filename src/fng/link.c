@@ -44,6 +44,7 @@ static bool is_cold(FngInserter *inserter, FngPoint **chosen, const bool *asked,
 					uint32 nchosen, uint32 i);
 static LinkState add_pending(FngInserter *inserter, uint8 level, uint32 from,
 							 const FngEdge *edge, char *copy);
+static bool takes_edges(const FngLayout *layout, Page page, uint32 slot, uint8 level);
 static LinkState write_slot(FngInserter *inserter, uint8 level, uint32 id,
 							uint16 version, char *copy);
 
@@ -314,7 +315,7 @@ add_pending(FngInserter *inserter, uint8 level, uint32 from, const FngEdge *edge
 	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
 	page = BufferGetPage(buffer);
 	slot = FngPageSlot(layout, page, slot_number);
-	if (!fng_node_usable(layout, page, slot_number, level))
+	if (!takes_edges(layout, page, slot_number, level))
 		state = LINK_REFUSED;
 	else if (fng_slot_has_edge(layout, slot, edge->id))
 	{
@@ -352,6 +353,16 @@ add_pending(FngInserter *inserter, uint8 level, uint32 from, const FngEdge *edge
 }
 
 /*
+ * A node that is unlinked takes no edges: soon nobody will come by.
+ */
+static bool
+takes_edges(const FngLayout *layout, Page page, uint32 slot, uint8 level)
+{
+	return fng_node_usable(layout, page, slot, level) &&
+		FngSlotNode(FngPageSlot(layout, page, slot))->flags != FNG_NODE_UNLINKED;
+}
+
+/*
  * Write a slot that was changed in a copy, if it still is of the version that
  * was copied; otherwise copy it anew.
  */
@@ -367,7 +378,7 @@ write_slot(FngInserter *inserter, uint8 level, uint32 id, uint16 version,
 	char	   *slot = FngPageSlot(layout, page, slot_number);
 
 	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
-	if (!fng_node_usable(layout, page, slot_number, level))
+	if (!takes_edges(layout, page, slot_number, level))
 		state = LINK_REFUSED;
 	else if (FngSlotNode(slot)->version != version)
 	{

@@ -35,6 +35,9 @@
  */
 #define MAX_AHEAD		4
 
+/* So many candidates are looked at for them. */
+#define MAX_TRIES		(4 * MAX_AHEAD)
+
 /* All blocks of a top level are wanted. */
 #define MAX_TOP_AHEAD	16
 
@@ -122,7 +125,7 @@ choose_ahead(FngSearch *search, BlockNumber wanted, BlockNumber *blocks)
 
 	if (search->nnear == search->list_size)
 		farthest = search->near[search->nnear - 1].score;
-	while (n < nahead + 1)
+	for (int tries = 0; n < nahead + 1 && tries < MAX_TRIES; tries++)
 	{
 		uint32		least = FNG_NO_LEAST;
 
