@@ -253,18 +253,23 @@ compat_extend_by_zeros(Relation relation, ForkNumber fork, BlockNumber first, Bl
 
 /*
  * Let vacuum_delay_point work outside of VACUUM, by the session's settings,
- * until VacuumCostActive is set to false.
+ * until VacuumCostActive is set to false.  A parallel VACUUM that was
+ * cancelled leaves pointers to what it shared, which is gone.
  */
 #if PG_VERSION_NUM >= 160000
 #define compat_begin_vacuum_costs() \
 	do { \
 		VacuumCostBalance = 0; \
+		VacuumSharedCostBalance = NULL; \
+		VacuumActiveNWorkers = NULL; \
 		VacuumUpdateCosts(); \
 	} while (0)
 #else
 #define compat_begin_vacuum_costs() \
 	do { \
 		VacuumCostBalance = 0; \
+		VacuumSharedCostBalance = NULL; \
+		VacuumActiveNWorkers = NULL; \
 		VacuumCostActive = VacuumCostDelay > 0; \
 	} while (0)
 #endif

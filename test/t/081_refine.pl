@@ -253,6 +253,25 @@ is($standby->safe_psql('postgres', q{SELECT descartes_index_prewarm('grown_fng')
 	pg_relation_size('grown_fng') / current_setting('block_size')::int}), 't', 'to prewarm a standby');
 unlike(slurp_file($standby->logfile), qr/inconsistent page/, 'replay is consistent');
 
+# After a parallel VACUUM that was cancelled, in the same session
+(undef, my $out, $err) = $node->psql('postgres', q{
+	CREATE TABLE par (id int, embedding vector(16));
+	INSERT INTO par SELECT i, (SELECT array_agg(random()) FROM generate_series(1, 16) WHERE i = i)::vector
+		FROM generate_series(1, 3000) i;
+	CREATE INDEX par_fng ON par USING fng (embedding);
+	CREATE INDEX par_fng2 ON par USING fng (embedding);
+	DELETE FROM par WHERE id % 2 = 0;
+	SET min_parallel_index_scan_size = 0;
+	SET vacuum_cost_delay = '20ms';
+	SET vacuum_cost_limit = 10;
+	SET statement_timeout = 1000;
+	VACUUM (INDEX_CLEANUP ON, PARALLEL 2) par;
+	RESET statement_timeout;
+	RESET vacuum_cost_limit;
+	SELECT descartes_index_refine('par_fng') >= 0;}, on_error_stop => 0);
+like($err, qr/canceling statement due to statement timeout/, 'a parallel VACUUM was cancelled');
+like($out, qr/^t$/m, 'and then an index refined');
+
 # REINDEX CONCURRENTLY among writers
 @writers = map { background(qq{
 	DO \$\$
