@@ -112,7 +112,10 @@ choose_levels(FngBuild *build)
 
 	ratio = Max(4.0, n / FNG_TOP_TARGET);
 	while (ratio > descartes_debug_level_ratio && nupper < FNG_MAX_LEVELS - 1)
-		ratio = Max(2.0, pow(n / FNG_TOP_TARGET, 1.0 / ++nupper));
+	{
+		nupper++;
+		ratio = Max(2.0, pow(n / FNG_TOP_TARGET, 1.0 / nupper));
+	}
 	build->meta.level_ratio = (uint32) rint(ratio);
 
 	pg_prng_seed(&prng, build->meta.seed);

@@ -107,6 +107,12 @@ static void
 return_inserter(void *arg)
 {
 	spare_borrowed = false;
+	if (!spare->busy)
+	{
+		MemoryContextReset(spare->row_context);
+		if (spare->search != NULL)
+			fng_search_forget(spare->search);
+	}
 }
 
 FngInserter *

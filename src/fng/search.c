@@ -95,6 +95,14 @@ fng_search_set_relation(FngSearch *search, Relation index)
 	search->file = compat_relation_file(index);
 }
 
+/* Give up what fng_search_collect has returned. */
+void
+fng_search_forget(FngSearch *search)
+{
+	if (search->visit_context != NULL)
+		MemoryContextReset(search->visit_context);
+}
+
 void
 fng_search_free(FngSearch *search)
 {

@@ -66,6 +66,7 @@ extern bool fng_search_reaches(FngSearch *search, const float *value, float aux,
 							   uint32 id, uint32 list_size);
 extern uint32 fng_search_collect(FngSearch *search, const float *value, float aux,
 								 uint32 level, uint32 list_size, FngVisit **visits);
+extern void fng_search_forget(FngSearch *search);
 extern void fng_search_free(FngSearch *search);
 
 #endif							/* DESCARTES_FNG_SEARCH_H */
