@@ -68,7 +68,9 @@
 #				inserts: the first VACUUM marks nodes dead, the second one
 #				removes them; hnsw does both in the first.  Medians of the
 #				rounds (see --rounds); the target counts both.  A rate of .95
-#				of that before passes for unchanged
+#				of that before passes for unchanged; each is taken right after
+#				a CHECKPOINT, for how many neighbours an insert into fng asks
+#				depends on what has been logged since
 #	stream		fng alone, created on an empty table, which is then filled by
 #				single rows (four clients), by COPY, and by INSERT ... SELECT;
 #				beside it the index built over the same rows.  Recall by search

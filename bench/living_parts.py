@@ -324,11 +324,14 @@ def vacuum_once(base, condemned, count, bar):
             return work(*arguments, *([tell] if arguments else []))
 
     with base.copy("vacuum") as engine:
+        engine.execute("CHECKPOINT")
         before = step("inserts", engine.insert, 1, count).tps
         engine.delete(condemned)
         first, first_cpu = step("the first VACUUM", engine.vacuum)
+        engine.execute("CHECKPOINT")
         between = step("inserts", engine.insert, 1, count).tps
         second, second_cpu = step("the second VACUUM", engine.vacuum)
+        engine.execute("CHECKPOINT")
         after = step("inserts", engine.insert, 1, count).tps
         return {"first": first, "second": second, "both": first + second,
                 "cpu": first_cpu and first_cpu + second_cpu,
